@@ -1,6 +1,7 @@
 """Call logs from CSV files into PostgreSQL: every call once, with books that prove it.
 
-The names below are loaded when they are first used, so that `import trunkline` costs nothing that its user does not need.
+The names below are loaded when they are first used, so that `import trunkline` costs nothing that its user
+does not need.
 """
 
 from importlib import import_module

@@ -1,6 +1,7 @@
 """The values that travel through the pipeline: a block of bytes, of text, of typed calls, and its rejects.
 
-Lines inside a block are counted from 0, so that equal blocks of different sources are equal values and can share one cache entry; a block's
+Lines inside a block are counted from 0, so that equal blocks of different sources are equal values and can
+share one cache entry; a block's
 `first_line` and `first_byte` turn them into places in the source.
 """
 
@@ -55,7 +56,8 @@ class TextBlock:
     The records of a block as text, what extraction makes of it.
 
     Attributes:
-        batch: One string column per CSV column, named by the header (names may repeat; "1".."n" without a header), in file order, no nulls.
+        batch: One string column per CSV column, named by the header (names may repeat; "1".."n" without a
+            header), in file order, no nulls.
         lines: Block-relative line of each row of *batch*, ascending.
         rejects: Records that could not be read (REJECT_SCHEMA).
         read: Records in the block: rows of *batch* plus *rejects*.
@@ -89,7 +91,8 @@ class TypedBlock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TypedTotals:
-    """Sums over typed calls, taken before they reach PostgreSQL: seconds, and exact cost by ISO 4217 currency ("" where none is known)."""
+    """Sums over typed calls, taken before they reach PostgreSQL: seconds, and exact cost by ISO 4217
+    currency ("" where none is known)."""
 
     duration_s: Decimal = Decimal(0)
     cost: dict[str, Decimal] = field(default_factory=dict)
@@ -99,7 +102,8 @@ class RawRecords:
     """
     The original bytes of records, by source line.
 
-    Immutable, and shared rather than copied: pandas deep-copies the attrs of a frame in almost every operation.
+    Immutable, and shared rather than copied: pandas deep-copies the attrs of a frame in almost every
+    operation.
     """
 
     def __init__(self, parts: Iterable[tuple[Block, Lines, Lines]]) -> None:
@@ -107,7 +111,8 @@ class RawRecords:
         Keep what is needed to find a record again.
 
         Args:
-            parts: Blocks in source order, each with the start and end offset (line end excluded) in its data of every physical line.
+            parts: Blocks in source order, each with the start and end offset (line end excluded) in its
+            data of every physical line.
         """
         self._parts = list(parts)
         self._first_lines = np.array([block.first_line for block, _, _ in self._parts], dtype=np.int64)
@@ -117,7 +122,8 @@ class RawRecords:
 
     def find(self, source_line: int) -> tuple[int, bytes]:
         """
-        Return the byte offset in the decompressed source and the bytes of the record that starts at *source_line*.
+        Return the byte offset in the decompressed source and the bytes of the record that starts at
+        *source_line*.
 
         Raises:
             KeyError: If no block holds that line.
@@ -144,7 +150,8 @@ class RejectTable(pd.DataFrame):
     """
     Rejects as a DataFrame with the columns REJECT_COLUMNS, safe to keep in another frame's attrs.
 
-    pandas compares attrs with ``==`` when it joins frames, and a DataFrame's own ``==`` is elementwise and has no truth value: two frames with
+    pandas compares attrs with ``==`` when it joins frames, and a DataFrame's own ``==`` is elementwise and
+    has no truth value: two frames with
     rejects in their attrs could not be concatenated.  Here ``==`` asks whether it is the same table.
     """
 

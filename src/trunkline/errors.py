@@ -24,7 +24,8 @@ class TrunklineError(Exception):
     Base of all errors that trunkline raises on purpose.
 
     Attributes:
-        message: What was found and what was expected, in one line, without secrets and without values of personal fields.
+        message: What was found and what was expected, in one line, without secrets and without values of
+            personal fields.
         hint: The next step for the user, or None where the message says it.
         where: What it is about (``calls.csv:17: cost``), or None.
         exit_code: What the command line ends with: 1 failed, 2 usage, 3 refused.
