@@ -122,6 +122,17 @@ create table trunkline.staged (
     primary key (load_id, relation)
 );
 
+-- What SQL found in the staged tables of a load, by currency; read by the publishing transaction.
+create table trunkline.staged_sums (
+    load_id bigint not null references trunkline.loads (id) on delete cascade,
+    relation text not null,
+    currency text not null,
+    calls bigint not null,
+    duration_s numeric not null,
+    cost numeric not null,
+    primary key (load_id, relation, currency)
+);
+
 -- Where the calls of a load are, its duplicates' twins included.  A load whose partitions are no longer the same files is not "unchanged".
 create table trunkline.load_partitions (
     load_id bigint not null references trunkline.loads (id) on delete cascade,
@@ -137,6 +148,10 @@ create function trunkline.forget_contents() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as
 $$
 begin
+    -- A load that replaces or takes back calls names the partitions it touched itself.
+    if pg_catalog.current_setting('trunkline.own_change', true) = 'on' then
+        return null;
+    end if;
     delete from trunkline.load_partitions
     where call_table = pg_catalog.format('%I.%I', tg_table_schema, tg_table_name);
     return null;

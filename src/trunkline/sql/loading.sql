@@ -1,0 +1,478 @@
+-- Queries that stage a load's calls, publish them and write its books.
+-- In braces: identifiers and column lists that depend on the layout, filled through psycopg2.sql.
+
+-- name: begin_load
+-- Open the books of a load.
+insert into trunkline.loads (
+    source, system, layout, layout_fingerprint, key_fingerprint, call_table, timezone, tz_source, currency,
+    content_hash, bytes, status, resume_key, reloads, program_version
+)
+values (
+    %(source)s, %(system)s, %(layout)s, %(layout_fingerprint)s, %(key_fingerprint)s, %(call_table)s, %(timezone)s,
+    %(tz_source)s, %(currency)s, %(content_hash)s, %(bytes)s, 'running', %(resume_key)s, %(reloads)s, %(program_version)s
+)
+returning id, token
+
+-- name: resumable_loads
+-- Loads of this source that were begun and neither published nor given up, newest first.
+select id, token from trunkline.loads
+where status = 'running' and resume_key = %(resume_key)s
+order by id desc
+
+-- name: own_load
+-- Hold the lock that says who works on a load, until the session ends; false when another session holds it.
+select pg_try_advisory_lock(%(space)s, %(load_id)s)
+
+-- name: disown_load
+-- Give the lock of a load back.
+select pg_advisory_unlock(%(space)s, %(load_id)s)
+
+-- name: find_unchanged
+-- The load that brought this content under this layout and key, if its calls are where it left them.
+select l.id from trunkline.loads l
+where l.content_hash = %(content_hash)s
+    and l.status = 'loaded'
+    and l.superseded_by is null
+    and l.call_table = %(call_table)s
+    and l.system = %(system)s
+    and l.layout_fingerprint = %(layout_fingerprint)s
+    and l.key_fingerprint = %(key_fingerprint)s
+    and not exists (
+        select from trunkline.load_partitions p
+        where p.load_id = l.id
+            and (
+                pg_relation_filenode(p.relation) is distinct from p.filenode
+                or not (
+                    p.relation = to_regclass(l.call_table)
+                    or exists (
+                        select from pg_inherits i
+                        where i.inhrelid = p.relation and i.inhparent = to_regclass(l.call_table)
+                    )
+                )
+            )
+    )
+    and (l.loaded + l.duplicates = 0 or exists (select from trunkline.load_partitions p where p.load_id = l.id))
+order by l.id desc
+limit 1
+
+-- name: known_sizes
+-- Whether any loaded source had exactly this many bytes: only then is a hash of all of them worth its time first.
+select exists (select from trunkline.loads where bytes = %(bytes)s and status = 'loaded')
+
+-- name: same_content
+-- Loads that brought this content to this call table, under whatever layout, key or zone.
+select id from trunkline.loads
+where content_hash = %(content_hash)s and status = 'loaded' and superseded_by is null
+    and call_table = %(call_table)s and system = %(system)s
+order by id
+
+-- name: other_terms
+-- Loads of this system whose calls were read under another zone, currency or key than this load's.
+select id, timezone, currency, key_fingerprint from trunkline.loads
+where call_table = %(call_table)s and system = %(system)s and status = 'loaded' and superseded_by is null
+    and loaded > 0
+    and (timezone, currency, key_fingerprint) is distinct from (%(timezone)s, %(currency)s, %(key_fingerprint)s)
+    and id <> all (%(reloaded)s)
+order by id desc
+
+-- name: any_call_of
+-- The first of these loads that still has a call in the table.
+select load_id from {table} where load_id = any (%(load_ids)s) limit 1
+
+-- name: staged_blocks
+-- The blocks of a load that are safely staged.
+select position, first_byte, first_line, content_hash from trunkline.blocks where load_id = %(load_id)s
+
+-- name: add_block
+-- Account for one staged block.
+insert into trunkline.blocks (
+    load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals
+)
+values (
+    %(load_id)s, %(position)s, %(first_byte)s, %(bytes)s, %(first_line)s, %(lines)s, %(content_hash)s,
+    %(read)s, %(typed)s, %(rejected)s, %(filtered)s, %(totals)s
+)
+
+-- name: register_staged
+-- Register a staged table before it is made.
+insert into trunkline.staged (load_id, relation, lower, upper) values (%(load_id)s, %(relation)s, %(lower)s, %(upper)s)
+on conflict do nothing
+
+-- name: make_staged
+-- Make a staged table: the call table's columns and constraints, no index.
+create table if not exists {staged} (like {table} including defaults including constraints)
+
+-- name: make_aside
+-- Make the table of calls that are set aside while a load is settled: duplicates and conflicts.
+create table if not exists {aside} (
+    kind text not null check (kind in ('duplicate', 'conflict')),
+    in_source boolean not null,
+    differs boolean not null,
+    source_line bigint not null,
+    kept_load_id bigint not null,
+    kept_source_line bigint not null,
+    currency text not null,
+    duration_s numeric not null,
+    cost numeric not null
+)
+
+-- name: staged_tables
+-- The staged tables of a load, in order of time.
+select relation, lower, upper from trunkline.staged where load_id = %(load_id)s order by lower nulls first, relation
+
+-- name: drop_relation
+-- Drop a staged table.
+drop table if exists {relation}
+
+-- name: forget_staging
+-- Forget what was registered of a load's staging.
+with gone as (delete from trunkline.staged where load_id = %(load_id)s)
+delete from trunkline.staged_sums where load_id = %(load_id)s
+
+-- name: index_staged
+-- The index that the call table asks for; fails where two calls of the source have one key.
+create unique index on {staged} ({key_columns})
+
+-- name: settle_source
+-- Set calls aside whose key came more than once in the source; equal values are a duplicate, others a conflict.
+with repeated as (
+    select {key_columns} from {staged} group by {key_columns} having count(*) > 1
+),
+ranked as (
+    select s.ctid as place,
+        first_value(s.ctid) over same_key as kept_place,
+        row_number() over same_key as nth
+    from {staged} s join repeated r on {same_key}
+    window same_key as (partition by {s_key_columns} order by s.source_line {direction})
+),
+extra as (
+    select s.ctid as place, s.source_line, k.load_id as kept_load_id, k.source_line as kept_source_line,
+        row({s_values}) is distinct from row({k_values}) as differs,
+        {currency} as currency, {duration_s} as duration_s, {cost} as cost
+    from ranked r join {staged} s on s.ctid = r.place join {staged} k on k.ctid = r.kept_place
+    where r.nth > 1
+),
+noted as (
+    insert into {aside} (
+        kind, in_source, differs, source_line, kept_load_id, kept_source_line, currency, duration_s, cost
+    )
+    select case when differs and %(on_conflict)s = 'reject' then 'conflict' else 'duplicate' end,
+        true, differs, source_line, kept_load_id, kept_source_line, currency, duration_s, cost
+    from extra
+)
+delete from {staged} s using extra where s.ctid = extra.place
+
+-- name: bound_staged
+-- State the partition's bounds, so that attaching it needs no scan.
+alter table {staged} add constraint {name} check ({event_time} >= {lower} and {event_time} < {upper})
+
+-- name: sum_staged
+-- Sum a staged table into the books' side of the balance.
+insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
+select %(load_id)s, %(relation)s, {currency}, count(*), coalesce(sum({duration_s}), 0), coalesce(sum({cost}), 0)
+from {staged} s
+group by 3
+
+-- name: analyze_relation
+-- Let the planner know what was staged.
+analyze {relation}
+
+-- name: lock_load
+-- Take the right to publish a load; the status says whether it was published before, whoever's reply was lost.
+select status, token from trunkline.loads where id = %(load_id)s for update
+
+-- name: lock_call_table
+-- Be the only writer of a call table; readers go on.
+lock table {table} in share update exclusive mode
+
+-- name: partitions
+-- The partitions of a call table with their bounds.
+select i.inhrelid, n.nspname, c.relname,
+    (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'))[1]::timestamptz as lower,
+    (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'))[2]::timestamptz as upper
+from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_namespace n on n.oid = c.relnamespace
+where i.inhparent = to_regclass(%(call_table)s)
+
+-- name: is_published_table
+-- Whether the call table is in a logical publication: rows of attached tables would not reach its subscribers.
+select exists (
+    select from pg_publication_tables t
+    where format('%%I.%%I', t.schemaname, t.tablename) = %(call_table)s
+) or exists (
+    select from pg_publication_rel r where r.prrelid = to_regclass(%(call_table)s)
+)
+
+-- name: relation_exists
+-- Whether a relation of this name exists.
+select to_regclass(%(name)s) is not null
+
+-- name: make_partition
+-- Make an empty table like the call table, to be attached.
+create table {relation} (like {table} including defaults including constraints)
+
+-- name: take_staged
+-- Give a staged table its place beside the call table, first step: its name.
+alter table {staged} rename to {name}
+
+-- name: move_staged
+-- Give a staged table its place beside the call table, second step: its schema.
+alter table {staged} set schema {schema}
+
+-- name: attach_partition
+-- Publish a table as a partition.
+alter table {table} attach partition {relation} for values from ({lower}) to ({upper})
+
+-- name: drop_bounds
+-- The check that spared the scan says nothing that the partition's bounds do not.
+alter table {relation} drop constraint {name}
+
+-- name: take_back
+-- Remove the calls that earlier loads of the same content brought.
+delete from {table} where load_id = any (%(load_ids)s)
+
+-- name: own_change
+-- Say that this transaction keeps the books of what it changes.
+select set_config('trunkline.own_change', 'on', true)
+
+-- name: forget_touched
+-- No other load that has calls in the same partitions counts as unchanged any more.
+delete from trunkline.load_partitions
+where load_id <> %(load_id)s
+    and (
+        load_id = any (%(load_ids)s)
+        or relation in (select relation from trunkline.load_partitions where load_id = any (%(load_ids)s))
+    )
+
+-- name: forget_relations
+-- No earlier load that has calls in these partitions counts as unchanged any more.
+delete from trunkline.load_partitions where load_id <> %(load_id)s and relation = any (%(relations)s::oid[])
+
+-- name: compare_with_table
+-- Note the staged calls whose key the call table already has: equal values are a duplicate, others a conflict.
+insert into {aside} (
+    kind, in_source, differs, source_line, kept_load_id, kept_source_line, currency, duration_s, cost
+)
+select case when differs and %(on_conflict)s = 'reject' then 'conflict' else 'duplicate' end,
+    false, differs, source_line, kept_load_id, kept_source_line, currency, duration_s, cost
+from (
+    select row({s_values}) is distinct from row({k_values}) as differs, s.source_line,
+        k.load_id as kept_load_id, k.source_line as kept_source_line,
+        {currency} as currency, {duration_s} as duration_s, {cost} as cost
+    from {staged} s join {table} k on {same_key}
+    where {bounds}
+) twin
+where not (differs and %(on_conflict)s = 'replace')
+
+-- name: replace_calls
+-- Remove the calls that staged calls of the same key and other values replace.
+with gone as (
+    delete from {table} k using {staged} s
+    where {same_key} and {bounds}
+        and not exists (select from {aside} a where a.source_line = s.source_line)
+    returning k.tableoid
+)
+select count(*), coalesce(array_agg(distinct tableoid), '{{}}'::oid[]) from gone
+
+-- name: drop_sums
+-- Forget the sums of a staged table that is merged: what was inserted counts.
+delete from trunkline.staged_sums where load_id = %(load_id)s and relation = %(relation)s
+
+-- name: merge_staged
+-- Insert the staged calls that the call table does not have, and sum what was inserted.
+with added as (
+    insert into {table} ({columns})
+    select {s_columns} from {staged} s
+    where not exists (select from {aside} a where a.source_line = s.source_line)
+    returning {sums}
+)
+insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
+select %(load_id)s, %(relation)s, currency, count(*), coalesce(sum(duration_s), 0), coalesce(sum(cost), 0)
+from added
+group by currency
+
+-- name: conflicts
+-- The conflicts of a load that are to be rejected.
+select source_line, kept_load_id, kept_source_line from {aside} where kind = 'conflict' order by source_line
+
+-- name: add_partitions
+-- Remember which files the calls of a load are in.
+insert into trunkline.load_partitions (load_id, call_table, relation, filenode)
+select %(load_id)s, %(call_table)s, r, pg_relation_filenode(r) from unnest(%(relations)s::oid[]) r
+on conflict do nothing
+
+-- name: set_aside
+-- Count what was set aside, in all and by being in the source twice.
+select
+    count(*) filter (where kind = 'duplicate'),
+    count(*) filter (where kind = 'duplicate' and in_source),
+    count(*) filter (where differs)
+from {aside}
+
+-- name: add_totals
+-- Write the sums: typed from the blocks, the rest from the tables; the table's own check compares them.
+with typed as (
+    select 'duration_s' as measure, '' as currency, coalesce(sum((totals ->> 'duration_s')::numeric), 0) as amount
+    from trunkline.blocks where load_id = %(load_id)s
+    union all
+    select 'cost', c.key, sum(c.value::numeric)
+    from trunkline.blocks b, jsonb_each_text(b.totals -> 'cost') c where b.load_id = %(load_id)s
+    group by c.key
+),
+loaded as (
+    select 'duration_s' as measure, '' as currency, coalesce(sum(duration_s), 0) as amount
+    from trunkline.staged_sums where load_id = %(load_id)s
+    union all
+    select 'cost', currency, sum(cost) from trunkline.staged_sums where load_id = %(load_id)s group by currency
+),
+twins as (
+    select 'duration_s' as measure, '' as currency,
+        coalesce(sum(duration_s) filter (where kind = 'duplicate'), 0) as duplicates,
+        coalesce(sum(duration_s) filter (where kind = 'conflict'), 0) as conflicts
+    from {aside}
+    union all
+    select 'cost', currency,
+        coalesce(sum(cost) filter (where kind = 'duplicate'), 0),
+        coalesce(sum(cost) filter (where kind = 'conflict'), 0)
+    from {aside} group by currency
+)
+insert into trunkline.totals (load_id, measure, currency, typed, loaded, duplicates, conflicts)
+select %(load_id)s, measure, currency, coalesce(t.amount, 0), coalesce(l.amount, 0),
+    coalesce(w.duplicates, 0), coalesce(w.conflicts, 0)
+from typed t full join loaded l using (measure, currency) full join twins w using (measure, currency)
+
+-- name: link_rejects
+-- Point rejects at the first reject of the same bytes.
+update trunkline.rejects r set same_as = f.id
+from (
+    select n.id as new_id, min(o.id) as id
+    from trunkline.rejects n join trunkline.rejects o on o.raw_hash = n.raw_hash and o.raw = n.raw and o.id < n.id
+        join trunkline.loads l on l.id = o.load_id and (l.status <> 'running' or l.id = n.load_id)
+    where n.load_id = %(load_id)s
+    group by n.id
+) f
+where r.id = f.new_id
+
+-- name: rejected_by
+-- Count the rejects of a load by code.
+select coalesce(jsonb_object_agg(code, n), '{{}}') from (
+    select code, count(*) as n from trunkline.rejects where load_id = %(load_id)s group by code
+) c
+
+-- name: publish_order
+-- Take the books' order: one load at a time, until the transaction ends.
+select pg_advisory_xact_lock(%(space)s, 0)
+
+-- name: close_loaded
+-- Close the books of a load; every count comes from the database.
+update trunkline.loads set
+    status = 'loaded',
+    content_hash = %(content_hash)s,
+    bytes = %(bytes)s,
+    read = (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
+    filtered = (select coalesce(sum(filtered), 0) from trunkline.blocks where load_id = %(load_id)s),
+    loaded = (select coalesce(sum(calls), 0) from trunkline.staged_sums where load_id = %(load_id)s),
+    rejected = (select count(*) from trunkline.rejects where load_id = %(load_id)s),
+    rejected_by = %(rejected_by)s,
+    duplicates = %(duplicates)s,
+    duplicates_in_source = %(duplicates_in_source)s,
+    conflicts = %(conflicts)s,
+    replaced = %(replaced)s,
+    published_seq = nextval('trunkline.published_seq'),
+    finished_at = clock_timestamp()
+where id = %(load_id)s
+
+-- name: supersede
+-- Point reloaded loads at the load that took their place.
+update trunkline.loads set superseded_by = %(load_id)s where id = any (%(load_ids)s)
+
+-- name: add_costs
+-- Note what a load cost us; not part of the balance.
+update trunkline.loads
+set cache_hits = %(hits)s, cache_misses = %(misses)s, seconds = %(seconds)s
+where id = %(load_id)s
+
+-- name: close_refused
+-- Close the books of a load that was refused: its counts, and nothing in the call table.
+update trunkline.loads set
+    status = 'refused',
+    reason = %(reason)s,
+    content_hash = %(content_hash)s,
+    bytes = %(bytes)s,
+    read = (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
+    filtered = (select coalesce(sum(filtered), 0) from trunkline.blocks where load_id = %(load_id)s),
+    rejected = (select count(*) from trunkline.rejects where load_id = %(load_id)s) + %(conflicts)s,
+    conflicts = %(conflicts)s,
+    rejected_by = %(rejected_by)s,
+    finished_at = clock_timestamp()
+where id = %(load_id)s and status = 'running'
+
+-- name: trim_rejects
+-- Of a refused source, keep the first thousand rejects.
+delete from trunkline.rejects
+where load_id = %(load_id)s and id not in (
+    select id from trunkline.rejects where load_id = %(load_id)s order by source_line, id limit 1000
+)
+
+-- name: close_failed
+-- Close the books of a load that failed.
+update trunkline.loads set status = 'failed', reason = %(reason)s, finished_at = clock_timestamp()
+where id = %(load_id)s and status = 'running'
+
+-- name: discard_load
+-- Remove the books of a load that turned out to be unchanged.
+delete from trunkline.loads where id = %(load_id)s and status = 'running'
+
+-- name: count_rejects
+-- Count the records of a load that could not be typed.
+select
+    (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
+    (select coalesce(sum(typed), 0) from trunkline.blocks where load_id = %(load_id)s),
+    (select count(*) from trunkline.rejects where load_id = %(load_id)s)
+
+-- name: books_of
+-- The books of a load, as they stand.
+select id, source, system, layout, status, reason, read, loaded, duplicates, duplicates_in_source, rejected,
+    rejected_by, filtered, conflicts, cache_hits, cache_misses, seconds
+from trunkline.loads where id = %(load_id)s
+
+-- name: totals_of
+-- What a load loaded, by measure and currency.
+select measure, currency, loaded from trunkline.totals where load_id = %(load_id)s order by measure, currency
+
+-- name: find_call_table
+-- What is remembered of a call table, and whether it is still there.
+select layout, key_fields, key_fingerprint, event_time, partition, to_regclass(name) is not null
+from trunkline.call_tables where name = %(name)s
+
+-- name: remember_call_table
+-- Remember what a call table is made for.
+insert into trunkline.call_tables (name, layout, key_fields, key_fingerprint, event_time, partition)
+values (%(name)s, %(layout)s, %(key_fields)s, %(key_fingerprint)s, %(event_time)s, %(partition)s)
+on conflict (name) do update set layout = excluded.layout, key_fields = excluded.key_fields,
+    key_fingerprint = excluded.key_fingerprint, event_time = excluded.event_time, partition = excluded.partition
+
+-- name: qualified_name
+-- The schema-qualified name of a call table; without a schema it is in the session's current one.
+select coalesce(%(schema)s, current_schema()), format('%%I.%%I', coalesce(%(schema)s, current_schema()), %(table)s)
+
+-- name: table_columns
+-- The columns of a table with their types, in order.
+select attname, format_type(atttypid, atttypmod) from pg_attribute
+where attrelid = to_regclass(%(name)s) and attnum > 0 and not attisdropped
+order by attnum
+
+-- name: all_columns
+-- The columns of every call table that is there.
+select t.name, a.attname, format_type(a.atttypid, a.atttypmod)
+from trunkline.call_tables t join pg_attribute a on a.attrelid = to_regclass(t.name)
+where a.attnum > 0 and not a.attisdropped
+order by t.name, a.attnum
+
+-- name: forget_on_change
+-- Notice changes by hand: no earlier load counts as unchanged after them.
+create trigger trunkline_forget_contents after delete or update or truncate on {table}
+for each statement execute function trunkline.forget_contents()
+
+-- name: make_lock
+-- Make call tables one at a time, until the transaction ends.
+select pg_advisory_xact_lock(%(space)s, 1)
