@@ -119,6 +119,7 @@ create table trunkline.staged (
     relation text not null,  -- name in schema trunkline_staging
     lower timestamptz,  -- bounds of the partition; null: not partitioned
     upper timestamptz,
+    sealed boolean not null default false,  -- indexed, settled and summed: ready to be published
     primary key (load_id, relation)
 );
 

@@ -118,7 +118,7 @@ create table if not exists {aside} (
 
 -- name: staged_tables
 -- The staged tables of a load, in order of time.
-select relation, lower, upper from trunkline.staged where load_id = %(load_id)s order by lower nulls first, relation
+select relation, lower, upper, sealed from trunkline.staged where load_id = %(load_id)s order by lower nulls first, relation
 
 -- name: drop_relation
 -- Drop a staged table.
@@ -159,8 +159,11 @@ noted as (
     select case when differs and %(on_conflict)s = 'reject' then 'conflict' else 'duplicate' end,
         true, differs, source_line, kept_load_id, kept_source_line, currency, duration_s, cost
     from extra
+),
+gone as (
+    delete from {staged} s using extra where s.ctid = extra.place returning s.*
 )
-delete from {staged} s using extra where s.ctid = extra.place
+insert into {repeats} select * from gone
 
 -- name: bound_staged
 -- State the partition's bounds, so that attaching it needs no scan.
@@ -172,6 +175,10 @@ insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_
 select %(load_id)s, %(relation)s, {currency}, count(*), coalesce(sum({duration_s}), 0), coalesce(sum({cost}), 0)
 from {staged} s
 group by 3
+
+-- name: mark_sealed
+-- A staged table is ready to be published.
+update trunkline.staged set sealed = true where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: analyze_relation
 -- Let the planner know what was staged.
@@ -262,6 +269,21 @@ from (
     where {bounds}
 ) twin
 where not (differs and %(on_conflict)s = 'replace')
+
+-- name: compare_repeats
+-- What came more than once in the source is compared with the call table's call, where it has one, not with its like.
+update {aside} a set
+    kind = case when twin.differs and %(on_conflict)s = 'reject' then 'conflict' else 'duplicate' end,
+    differs = twin.differs,
+    kept_load_id = twin.kept_load_id,
+    kept_source_line = twin.kept_source_line
+from (
+    select s.source_line, row({s_values}) is distinct from row({k_values}) as differs,
+        k.load_id as kept_load_id, k.source_line as kept_source_line
+    from {repeats} s join {table} k on {same_key}
+    where {bounds}
+) twin
+where a.in_source and a.source_line = twin.source_line
 
 -- name: replace_calls
 -- Remove the calls that staged calls of the same key and other values replace.
@@ -423,11 +445,12 @@ where id = %(load_id)s and status = 'running'
 delete from trunkline.loads where id = %(load_id)s and status = 'running'
 
 -- name: count_rejects
--- Count the records of a load that could not be typed.
+-- Count the records of a load: read, typed, rejected, and rejected for a conflict.
 select
     (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
     (select coalesce(sum(typed), 0) from trunkline.blocks where load_id = %(load_id)s),
-    (select count(*) from trunkline.rejects where load_id = %(load_id)s)
+    (select count(*) from trunkline.rejects where load_id = %(load_id)s),
+    (select count(*) from trunkline.rejects where load_id = %(load_id)s and code = 'conflict')
 
 -- name: books_of
 -- The books of a load, as they stand.
