@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from trunkline.books import Books, CacheCounts, Seconds, Totals
+from trunkline.database import LockSpace
 from trunkline.errors import DatabaseError, ReloadNeededError
-from trunkline.queries import query
+from trunkline.queries import Queries
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from trunkline.layout import Layout
     from trunkline.tables import CallTable
 
-LOAD_LOCKS = 0x7472_6B01  # "trk" and a number: one advisory lock per load in work
+query = Queries("loading")
+
 LOCK_NUMBERS = 2**31  # the second half of an advisory lock is an int4
 
 
@@ -110,7 +112,7 @@ def check_terms(cursor: Cursor, table: CallTable, terms: Terms, reloaded: Sequen
     others = {int(row[0]): row[1:] for row in cursor.fetchall()}
     if not others:
         return
-    cursor.execute(query("any_call_of").format(table=table.identifier), {"load_ids": list(others)})
+    cursor.execute(query("any_call_of", table=table.identifier), {"load_ids": list(others)})
     held = cursor.fetchone()
     if held is None:
         return
@@ -132,7 +134,12 @@ def _difference(there: tuple[str, str], here: tuple[str, str]) -> str:
 
 
 def begin_load(
-    cursor: Cursor, terms: Terms, *, content: Content | None, resume_key: str | None, reloads: tuple[int, ...] = ()
+    cursor: Cursor,
+    terms: Terms,
+    *,
+    content: Content | None,
+    resume_key: str | None,
+    reloads: tuple[int, ...] = (),
 ) -> OpenLoad:
     """Open the books of a load, in the caller's transaction."""
     from trunkline import __version__
@@ -154,13 +161,13 @@ def begin_load(
 
 def own_load(cursor: Cursor, load_id: int) -> bool:
     """Take the lock of a load for this session; False while another session works on it."""
-    cursor.execute(query("own_load"), {"space": LOAD_LOCKS, "load_id": load_id % LOCK_NUMBERS})
+    cursor.execute(query("own_load"), {"space": LockSpace.LOAD, "load_id": load_id % LOCK_NUMBERS})
     return bool(_row(cursor)[0])
 
 
 def disown_load(cursor: Cursor, load_id: int) -> None:
     """Give the lock of a load back."""
-    cursor.execute(query("disown_load"), {"space": LOAD_LOCKS, "load_id": load_id % LOCK_NUMBERS})
+    cursor.execute(query("disown_load"), {"space": LockSpace.LOAD, "load_id": load_id % LOCK_NUMBERS})
 
 
 def left_loads(cursor: Cursor, resume_key: str) -> list[OpenLoad]:

@@ -26,8 +26,9 @@ from trunkline.bookkeeping import (
     count_staged,
     find_unchanged,
 )
+from trunkline.database import LockSpace
 from trunkline.errors import DatabaseError, RefusedError
-from trunkline.queries import query
+from trunkline.queries import Queries
 from trunkline.staging import (
     BOUNDS_CHECK,
     StagedTable,
@@ -39,12 +40,15 @@ from trunkline.staging import (
     same_key,
     staged_tables,
 )
-from trunkline.tables import TABLE_LOCKS, CallTable, identifiers
+from trunkline.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.settings import MaxRejects
+
+
+query = Queries("loading")
 
 
 class UnchangedError(Exception):
@@ -103,7 +107,7 @@ def publish(
     """
     if _is_published(cursor, load):
         return
-    cursor.execute(query("lock_call_table").format(table=table.identifier))
+    cursor.execute(query("lock_call_table", table=table.identifier))
     if not load.reloads and (other := find_unchanged(cursor, terms, content.hash)) is not None:
         raise UnchangedError(other)
     check_terms(cursor, table, terms, load.reloads)
@@ -130,7 +134,7 @@ def _is_published(cursor: Cursor, load: OpenLoad) -> bool:
 
 def _take_back(cursor: Cursor, table: CallTable, load: OpenLoad) -> None:
     reloads = list(load.reloads)
-    cursor.execute(query("take_back").format(table=table.identifier), {"load_ids": reloads})
+    cursor.execute(query("take_back", table=table.identifier), {"load_ids": reloads})
     cursor.execute(query("forget_touched"), {"load_id": load.load_id, "load_ids": reloads})
 
 
@@ -156,9 +160,7 @@ def _place(cursor: Cursor, table: CallTable, load: OpenLoad, *, on_conflict: str
 
 def _partitions(cursor: Cursor, table: CallTable) -> list[_Partition]:
     cursor.execute(query("partitions"), {"call_table": table.qualified})
-    return [
-        _Partition(oid=oid, lower=lower, upper=upper) for oid, _, _, lower, upper in cursor.fetchall()
-    ]
+    return [_Partition(oid=oid, lower=lower, upper=upper) for oid, _, _, lower, upper in cursor.fetchall()]
 
 
 def _overlap(partition: _Partition, staged: StagedTable) -> bool:
@@ -176,10 +178,12 @@ def _replicated(cursor: Cursor, table: CallTable) -> bool:
 
 def _attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
     name = _partition_name(cursor, table, load, staged)
-    cursor.execute(query("take_staged").format(staged=staged.identifier, name=sql.Identifier(name)))
+    cursor.execute(query("take_staged", staged=staged.identifier, name=sql.Identifier(name)))
     cursor.execute(
-        query("move_staged").format(
-            staged=sql.Identifier(staged.identifier.strings[0], name), schema=sql.Identifier(table.schema)
+        query(
+            "move_staged",
+            staged=sql.Identifier(staged.identifier.strings[0], name),
+            schema=sql.Identifier(table.schema),
         )
     )
     return _attach_relation(cursor, table, staged, name, bounded=True)
@@ -188,7 +192,7 @@ def _attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTabl
 def _add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
     name = _partition_name(cursor, table, load, staged)
     relation = sql.Identifier(table.schema, name)
-    cursor.execute(query("make_partition").format(relation=relation, table=table.identifier))
+    cursor.execute(query("make_partition", relation=relation, table=table.identifier))
     return _attach_relation(cursor, table, staged, name, bounded=False)
 
 
@@ -197,7 +201,8 @@ def _attach_relation(
 ) -> int:
     relation = sql.Identifier(table.schema, name)
     cursor.execute(
-        query("attach_partition").format(
+        query(
+            "attach_partition",
             table=table.identifier,
             relation=relation,
             lower=sql.Literal(staged.lower),
@@ -205,7 +210,7 @@ def _attach_relation(
         )
     )
     if bounded:
-        cursor.execute(query("drop_bounds").format(relation=relation, name=sql.Identifier(BOUNDS_CHECK)))
+        cursor.execute(query("drop_bounds", relation=relation, name=sql.Identifier(BOUNDS_CHECK)))
     return _oid(cursor, relation.as_string(cursor))
 
 
@@ -222,7 +227,13 @@ def _partition_name(cursor: Cursor, table: CallTable, load: OpenLoad, staged: St
 
 
 def _merge(
-    cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable, *, on_conflict: str, outcome: _Outcome
+    cursor: Cursor,
+    table: CallTable,
+    load: OpenLoad,
+    staged: StagedTable,
+    *,
+    on_conflict: str,
+    outcome: _Outcome,
 ) -> int:
     """Insert the calls that the call table does not have; return how many it had replaced."""
     twins = {
@@ -237,24 +248,25 @@ def _merge(
         "k_values": identifiers(table.value_columns, "k"),
     }
     cursor.execute(
-        query("compare_with_table").format(**twins, **values, **measures(table, "s")),
+        query("compare_with_table", **twins, **values, **measures(table, "s")),
         {"on_conflict": on_conflict},
     )
     replaced = 0
     if on_conflict != "replace":
         cursor.execute(
-            query("compare_repeats").format(repeats=repeats_table(load.load_id), **twins, **values),
+            query("compare_repeats", repeats=repeats_table(load.load_id), **twins, **values),
             {"on_conflict": on_conflict},
         )
     else:
-        cursor.execute(query("replace_calls").format(**twins))
+        cursor.execute(query("replace_calls", **twins))
         replaced, relations = _counted(cursor)
         if relations:
             cursor.execute(query("forget_relations"), {"load_id": load.load_id, "relations": relations})
     names = {"load_id": load.load_id, "relation": staged.relation}
     cursor.execute(query("drop_sums"), names)
     cursor.execute(
-        query("merge_staged").format(
+        query(
+            "merge_staged",
             aside=aside_table(load.load_id),
             staged=staged.identifier,
             table=table.identifier,
@@ -291,7 +303,7 @@ def _named_measures(table: CallTable) -> sql.Composed:
 
 
 def _reject_conflicts(cursor: Cursor, load: OpenLoad, read_raw: ReadRaw) -> None:
-    cursor.execute(query("conflicts").format(aside=aside_table(load.load_id)))
+    cursor.execute(query("conflicts", aside=aside_table(load.load_id)))
     rows = cursor.fetchall()
     if not rows:
         return
@@ -338,10 +350,10 @@ def _write_books(
         {"load_id": load.load_id, "call_table": table.qualified, "relations": sorted(outcome.relations)},
     )
     aside = aside_table(load.load_id)
-    cursor.execute(query("add_totals").format(aside=aside), {"load_id": load.load_id})
-    cursor.execute(query("set_aside").format(aside=aside))
+    cursor.execute(query("add_totals", aside=aside), {"load_id": load.load_id})
+    cursor.execute(query("set_aside", aside=aside))
     duplicates, duplicates_in_source, conflicts = _three(cursor.fetchall())
-    cursor.execute(query("publish_order"), {"space": TABLE_LOCKS})
+    cursor.execute(query("publish_order"), {"space": LockSpace.BOOKS})
     close_loaded(
         cursor,
         load,

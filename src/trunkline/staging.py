@@ -21,13 +21,15 @@ from psycopg2 import sql
 from trunkline.copy_format import copy_options, encode_copy
 from trunkline.errors import RefusedError
 from trunkline.partitions import Days, partition_bounds, partition_starts
-from trunkline.queries import query
+from trunkline.queries import Queries
 from trunkline.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.blocks import Block, Lines, RawRecords, TypedBlock, TypedTotals
+
+query = Queries("loading")
 
 STAGING_SCHEMA = "trunkline_staging"
 MOST_NEW_PARTITIONS = 400  # more is wrong dates; at 3,000 partitions readers run out of locks (measured)
@@ -61,8 +63,8 @@ def repeats_table(load_id: int) -> sql.Identifier:
 
 def open_stage(cursor: Cursor, table: CallTable, load_id: int) -> None:
     """Make what every staged load has, in the caller's transaction."""
-    cursor.execute(query("make_aside").format(aside=aside_table(load_id)))
-    cursor.execute(query("make_staged").format(staged=repeats_table(load_id), table=table.identifier))
+    cursor.execute(query("make_aside", aside=aside_table(load_id)))
+    cursor.execute(query("make_staged", staged=repeats_table(load_id), table=table.identifier))
 
 
 def staged_name(load_id: int, start: date | None) -> str:
@@ -82,7 +84,7 @@ def make_staged(
             query("register_staged"),
             {"load_id": load_id, "relation": staged.relation, "lower": staged.lower, "upper": staged.upper},
         )
-        cursor.execute(query("make_staged").format(staged=staged.identifier, table=table.identifier))
+        cursor.execute(query("make_staged", staged=staged.identifier, table=table.identifier))
         made[start] = staged
     return made
 
@@ -99,9 +101,9 @@ def staged_tables(cursor: Cursor, load_id: int) -> list[StagedTable]:
 def drop_stage(cursor: Cursor, load_id: int) -> None:
     """Drop all staged tables of a load, in the caller's transaction."""
     for staged in staged_tables(cursor, load_id):
-        cursor.execute(query("drop_relation").format(relation=staged.identifier))
+        cursor.execute(query("drop_relation", relation=staged.identifier))
     for relation in (aside_table(load_id), repeats_table(load_id)):
-        cursor.execute(query("drop_relation").format(relation=relation))
+        cursor.execute(query("drop_relation", relation=relation))
     cursor.execute(query("forget_staging"), {"load_id": load_id})
 
 
@@ -131,9 +133,7 @@ def _with_technical_columns(
     typed: TypedBlock, *, load_id: int, first_line: int, system: str
 ) -> pa.RecordBatch:
     rows = typed.batch.num_rows
-    columns = {
-        name: typed.batch.column(name) for name in typed.batch.schema.names if name != "record_key"
-    }
+    columns = {name: typed.batch.column(name) for name in typed.batch.schema.names if name != "record_key"}
     columns["system"] = pa.repeat(pa.scalar(system, pa.string()), rows)
     columns["load_id"] = pa.repeat(pa.scalar(load_id, pa.int64()), rows)
     columns["source_line"] = pa.array(typed.lines + first_line)
@@ -249,13 +249,11 @@ def check_partition_count(starts: set[date | None], there: set[date]) -> None:
         raise RefusedError(
             f"the calls would make {len(new)} new partitions or more, from {new[0]} to {new[-1]}; "
             f"expected at most {MOST_NEW_PARTITIONS}",
-            hint="check the date format of the layout, or choose wider partitions (partition = \"month\")",
+            hint='check the date format of the layout, or choose wider partitions (partition = "month")',
         )
 
 
-def seal(
-    cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str
-) -> None:
+def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str) -> None:
     """
     Make a staged table ready to be published, in the caller's transaction.
 
@@ -271,7 +269,8 @@ def seal(
         _index(cursor, table, staged)
     if staged.lower is not None:
         cursor.execute(
-            query("bound_staged").format(
+            query(
+                "bound_staged",
                 staged=staged.identifier,
                 name=sql.Identifier(BOUNDS_CHECK),
                 event_time=sql.Identifier(str(table.event_time)),
@@ -280,16 +279,16 @@ def seal(
             )
         )
     cursor.execute(
-        query("sum_staged").format(staged=staged.identifier, **measures(table, "s")),
+        query("sum_staged", staged=staged.identifier, **measures(table, "s")),
         {"load_id": load_id, "relation": staged.relation},
     )
-    cursor.execute(query("analyze_relation").format(relation=staged.identifier))
+    cursor.execute(query("analyze_relation", relation=staged.identifier))
     cursor.execute(query("mark_sealed"), {"load_id": load_id, "relation": staged.relation})
 
 
 def _index(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
     cursor.execute(
-        query("index_staged").format(staged=staged.identifier, key_columns=identifiers(table.key_columns))
+        query("index_staged", staged=staged.identifier, key_columns=identifiers(table.key_columns))
     )
 
 
@@ -297,7 +296,8 @@ def _settle_source(
     cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str
 ) -> None:
     cursor.execute(
-        query("settle_source").format(
+        query(
+            "settle_source",
             staged=staged.identifier,
             aside=aside_table(load_id),
             repeats=repeats_table(load_id),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
+from trunkline.database import LockSpace
 from trunkline.errors import DatabaseError, SchemaError
-from trunkline.queries import query
+from trunkline.queries import Queries
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from trunkline.layout import Layout
 
-TABLE_LOCKS = 0x7472_6B02  # "trk" and a number: the advisory locks of call tables and the order of publishing
+
+query = Queries("loading")
 
 TECHNICAL_COLUMNS = (
     ("system", "text"),
@@ -96,7 +98,7 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
     Raises:
         SchemaError: If a table of that name exists that is not ours, or lacks a column of the layout.
     """
-    cursor.execute(query("make_lock"), {"space": TABLE_LOCKS})
+    cursor.execute(query("make_lock"), {"space": LockSpace.BOOKS})
     schema, _, name = layout.table.rpartition(".")
     cursor.execute(query("qualified_name"), {"schema": schema or None, "table": name})
     found_schema, qualified = _one(cursor)
@@ -147,7 +149,7 @@ def _make(cursor: Cursor, table: CallTable, layout: Layout) -> None:
     cursor.execute(
         sql.SQL("create unique index on {} ({})").format(table.identifier, identifiers(table.key_columns))
     )
-    cursor.execute(query("forget_on_change").format(table=table.identifier))
+    cursor.execute(query("forget_on_change", table=table.identifier))
     for column in layout.columns:
         cursor.execute(
             sql.SQL("comment on column {} is {}").format(
@@ -209,7 +211,7 @@ def rebuild_calls_view(connection: Connection) -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("set local lock_timeout = '2s'")
-            cursor.execute(query("make_lock"), {"space": TABLE_LOCKS})
+            cursor.execute(query("make_lock"), {"space": LockSpace.BOOKS})
             cursor.execute(query("all_columns"))
             tables: dict[str, dict[str, str]] = {}
             for table, column, pg_type in cursor.fetchall():

@@ -1,0 +1,101 @@
+"""Where blocks are worked on: from bytes to typed calls, through the cache, side by side on an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from time import thread_time
+from typing import TYPE_CHECKING, TypeVar
+
+from trunkline.extraction import extract_block
+from trunkline.framing import block_identity
+from trunkline.transformation import transform_block
+
+if TYPE_CHECKING:
+    from trunkline.blocks import Block, TextBlock, TypedBlock
+    from trunkline.cache import Cache, NullCache
+    from trunkline.framing import ResolvedDialect
+    from trunkline.layout import Layout
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How the blocks of a source are read: the same for all of them."""
+
+    header: tuple[str, ...]
+    dialect: ResolvedDialect
+    layout: Layout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkedBlock:
+    """A block's typed calls, how many cached results served and failed to, and the CPU seconds that it took."""
+
+    typed: TypedBlock
+    hits: int
+    misses: int
+    extract_s: float
+    transform_s: float
+
+
+def work_block(block: Block, identity: str, reading: Reading, cache: Cache | NullCache) -> WorkedBlock:
+    """Return the typed calls of a block, from the cache where it has them."""
+    started = thread_time()
+    transform_key = f"{identity}{reading.layout.fingerprint}"
+    typed = cache.get_typed(transform_key)
+    if typed is not None:
+        return WorkedBlock(typed=typed, hits=1, misses=0, extract_s=0, transform_s=thread_time() - started)
+    text, hits = _text(block, identity, reading, cache)
+    extracted = thread_time()
+    typed = transform_block(text, reading.layout)
+    cache.put_typed(transform_key, typed)
+    return WorkedBlock(
+        typed=typed,
+        hits=hits,
+        misses=2 - hits,
+        extract_s=extracted - started,
+        transform_s=thread_time() - extracted,
+    )
+
+
+def _text(block: Block, identity: str, reading: Reading, cache: Cache | NullCache) -> tuple[TextBlock, int]:
+    text = cache.get_text(identity)
+    if text is not None:
+        return text, 1
+    text = extract_block(block, reading.header, reading.dialect)
+    cache.put_text(identity, text)
+    return text, 0
+
+
+def identity_of(block: Block, reading: Reading) -> str:
+    """Return what makes a block the same block: its bytes, the dialect and the header as read."""
+    return block_identity(block, reading.header, reading.dialect)
+
+
+def each(
+    executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], *, in_work: int
+) -> Iterator[Result]:
+    """
+    Yield the result of *work* on each item as it comes, with at most *in_work* items waiting or in work.
+
+    That bound is the back-pressure: *items* is read only as fast as work gets done.  The first error stops the
+    rest: what was begun is waited for, what was not is cancelled.
+    """
+    pending: set[Future[Result]] = set()
+    try:
+        for item in items:
+            pending.add(executor.submit(work, item))
+            if len(pending) >= in_work:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        for future in pending:
+            future.cancel()
+        wait(pending)
