@@ -212,9 +212,7 @@ def count_staged(cursor: Cursor, load_id: int) -> StagedCounts:
     return StagedCounts(read=read, typed=typed, rejected=rejected, conflicts=conflicts)
 
 
-def refuse_load(
-    cursor: Cursor, load: OpenLoad, reason: str, *, content: Content | None, conflicts: int = 0
-) -> None:
+def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content | None, conflicts: int = 0) -> None:
     """Close the books of a load that is refused; the caller drops what it staged."""
     rejected_by = _rejected_by(cursor, load.load_id)
     if conflicts:

@@ -54,9 +54,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 100_000  # bounds the memory of the encoded copy
 
 
-def load(
-    calls: pd.DataFrame, connection: Connection, layout: Layout, rejects: pd.DataFrame | None = None
-) -> Books:
+def load(calls: pd.DataFrame, connection: Connection, layout: Layout, rejects: pd.DataFrame | None = None) -> Books:
     """
     Load typed calls into the layout's call table, and write the books, in the caller's transaction.
 

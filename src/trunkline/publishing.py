@@ -196,9 +196,7 @@ def _add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: Sta
     return _attach_relation(cursor, table, staged, name, bounded=False)
 
 
-def _attach_relation(
-    cursor: Cursor, table: CallTable, staged: StagedTable, name: str, *, bounded: bool
-) -> int:
+def _attach_relation(cursor: Cursor, table: CallTable, staged: StagedTable, name: str, *, bounded: bool) -> int:
     relation = sql.Identifier(table.schema, name)
     cursor.execute(
         query(
@@ -297,8 +295,7 @@ def _bounds(table: CallTable, staged: StagedTable) -> sql.Composable:
 
 def _named_measures(table: CallTable) -> sql.Composed:
     return sql.SQL(", ").join(
-        sql.SQL("{} as {}").format(value, sql.Identifier(name))
-        for name, value in measures(table, None).items()
+        sql.SQL("{} as {}").format(value, sql.Identifier(name)) for name, value in measures(table, None).items()
     )
 
 
@@ -342,9 +339,7 @@ def _check_rejects(cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | Non
         )
 
 
-def _write_books(
-    cursor: Cursor, table: CallTable, load: OpenLoad, content: Content, outcome: _Outcome
-) -> None:
+def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Content, outcome: _Outcome) -> None:
     cursor.execute(
         query("add_partitions"),
         {"load_id": load.load_id, "call_table": table.qualified, "relations": sorted(outcome.relations)},

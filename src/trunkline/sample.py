@@ -99,9 +99,7 @@ def write_sample(
     sample = Sample()
     try:
         with contextlib.ExitStack() as files:
-            data = (
-                out if not isinstance(out, str | os.PathLike) else files.enter_context(Path(out).open("wb"))
-            )
+            data = out if not isinstance(out, str | os.PathLike) else files.enter_context(Path(out).open("wb"))
             notes = files.enter_context(Path(manifest).open("wb")) if manifest is not None else None
             sample.bytes += data.write(sketch.header)
             for chunk in _chunks(calls(records, days, traffic), sketch, fate, (dirty, duplicates)):

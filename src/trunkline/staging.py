@@ -115,9 +115,7 @@ class StagedRows:
     runs: tuple[tuple[date | None, int, int], ...]  # partition, first row, end
 
 
-def staged_rows(
-    typed: TypedBlock, table: CallTable, *, load_id: int, first_line: int, system: str
-) -> StagedRows:
+def staged_rows(typed: TypedBlock, table: CallTable, *, load_id: int, first_line: int, system: str) -> StagedRows:
     """Return the rows of a block as they are copied, ordered by partition and, within one, by source line."""
     batch = _with_technical_columns(typed, load_id=load_id, first_line=first_line, system=system)
     if not table.is_partitioned or batch.num_rows == 0:
@@ -129,9 +127,7 @@ def staged_rows(
     return StagedRows(batch=batch, runs=tuple(_runs(starts)))
 
 
-def _with_technical_columns(
-    typed: TypedBlock, *, load_id: int, first_line: int, system: str
-) -> pa.RecordBatch:
+def _with_technical_columns(typed: TypedBlock, *, load_id: int, first_line: int, system: str) -> pa.RecordBatch:
     rows = typed.batch.num_rows
     columns = {name: typed.batch.column(name) for name in typed.batch.schema.names if name != "record_key"}
     columns["system"] = pa.repeat(pa.scalar(system, pa.string()), rows)
@@ -194,9 +190,7 @@ def totals_json(totals: TypedTotals) -> str:
     return json.dumps({"duration_s": str(totals.duration_s), "cost": cost})
 
 
-def add_rejects(
-    cursor: Cursor, load_id: int, rejects: pa.RecordBatch, *, first_line: int, records: RawRecords
-) -> None:
+def add_rejects(cursor: Cursor, load_id: int, rejects: pa.RecordBatch, *, first_line: int, records: RawRecords) -> None:
     """Keep the rejects of a block with their original bytes, in the caller's transaction."""
     if rejects.num_rows == 0:
         return
@@ -287,14 +281,10 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
 
 
 def _index(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
-    cursor.execute(
-        query("index_staged", staged=staged.identifier, key_columns=identifiers(table.key_columns))
-    )
+    cursor.execute(query("index_staged", staged=staged.identifier, key_columns=identifiers(table.key_columns)))
 
 
-def _settle_source(
-    cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str
-) -> None:
+def _settle_source(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str) -> None:
     cursor.execute(
         query(
             "settle_source",
@@ -316,8 +306,7 @@ def _settle_source(
 def same_key(table: CallTable, left: str, right: str) -> sql.Composed:
     """Return the condition that two aliases name the same call."""
     return sql.SQL(" and ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name))
-        for name in table.key_columns
+        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in table.key_columns
     )
 
 

@@ -139,16 +139,13 @@ def _make(cursor: Cursor, table: CallTable, layout: Layout) -> None:
         for column in layout.columns
     ]
     columns += [
-        sql.SQL("{} {} not null").format(sql.Identifier(name), sql.SQL(pg_type))
-        for name, pg_type in TECHNICAL_COLUMNS
+        sql.SQL("{} {} not null").format(sql.Identifier(name), sql.SQL(pg_type)) for name, pg_type in TECHNICAL_COLUMNS
     ]
     statement = sql.SQL("create table {} ({})").format(table.identifier, sql.SQL(", ").join(columns))
     if table.is_partitioned:
         statement += sql.SQL(" partition by range ({})").format(sql.Identifier(str(table.event_time)))
     cursor.execute(statement)
-    cursor.execute(
-        sql.SQL("create unique index on {} ({})").format(table.identifier, identifiers(table.key_columns))
-    )
+    cursor.execute(sql.SQL("create unique index on {} ({})").format(table.identifier, identifiers(table.key_columns)))
     cursor.execute(query("forget_on_change", table=table.identifier))
     for column in layout.columns:
         cursor.execute(

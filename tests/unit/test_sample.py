@@ -115,9 +115,7 @@ def test_all_kinds_of_damage_occur():
     assert set(sample.rejected_by) == {damage.code for damage in damages}
 
 
-@pytest.mark.parametrize(
-    "damage", SAMPLE_LAYOUTS["customer_call_logs"].damages, ids=lambda d: f"{d.code}-{d.field}"
-)
+@pytest.mark.parametrize("damage", SAMPLE_LAYOUTS["customer_call_logs"].damages, ids=lambda d: f"{d.code}-{d.field}")
 def test_every_variant_of_a_damage_changes_the_record(damage):
     """No variant gives the good record back, none breaks the line in two."""
     good = [b"1001", b"$1.20", b"Nairobi", b"2022-01-01 10:00:00", b"00:05:30"]
