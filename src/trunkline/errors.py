@@ -10,6 +10,7 @@ TrunklineError
 │   └── ReloadNeededError   loaded before under another key, zone or currency
 ├── DatabaseError           PostgreSQL said no; trying again does not help
 │   ├── DatabaseAwayError   not reachable or gone in the middle; trying again later helps
+│   ├── DatabaseBusyError   another session was in the way; trying again helps
 │   └── SchemaError         the schema is missing, older or newer than this program
 └── EmbeddedError           the embedded servers cannot run here
 
@@ -78,11 +79,34 @@ class ReloadNeededError(RefusedError):
 
 
 class DatabaseError(TrunklineError):
-    """PostgreSQL refused something; the same again would be refused again."""
+    """
+    PostgreSQL refused something; the same again would be refused again.
+
+    Attributes:
+        sqlstate: PostgreSQL's error code (its manual, appendix A), or None where there was no reply.
+        constraint: The constraint or unique index that was violated, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        where: str | None = None,
+        sqlstate: str | None = None,
+        constraint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.sqlstate = sqlstate
+        self.constraint = constraint
 
 
 class DatabaseAwayError(DatabaseError):
     """PostgreSQL cannot be reached, or went away in the middle."""
+
+
+class DatabaseBusyError(DatabaseError):
+    """Another session was in the way: a deadlock, a lock not given in time, too many connections."""
 
 
 class SchemaError(DatabaseError):
