@@ -58,9 +58,7 @@ _NO_CONNECTION = re.compile(
     """,
     re.VERBOSE,
 )
-_NO_ROOM = re.compile(
-    r"too many clients|remaining connection slots|too many connections|no more connections allowed"
-)
+_NO_ROOM = re.compile(r"too many clients|remaining connection slots|too many connections|no more connections allowed")
 
 
 @contextmanager
