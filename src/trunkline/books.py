@@ -12,11 +12,12 @@ behind; the books hold all but ``unchanged``."""
 
 _USUAL_DECIMALS = 2
 # ISO 4217, list one, column "minor unit", where it is not 2.
-_DECIMALS = {
-    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-    **dict.fromkeys("CLF UYW".split(), 4),
+_OTHER_DECIMALS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
 }
+_DECIMALS = {currency: places for places, currencies in _OTHER_DECIMALS.items() for currency in currencies.split()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,7 +61,7 @@ def connect(url: str | None) -> Connection:
     """
     parameters = connection_parameters(url, os.environ)
     with translated():
-        connection = psycopg2.connect(**parameters)
+        connection: Connection = psycopg2.connect(**parameters)
         try:
             _set_utc(connection)
         except BaseException:
