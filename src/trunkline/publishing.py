@@ -60,11 +60,25 @@ class UnchangedError(Exception):
 
 
 class TooManyRejectsError(RefusedError):
-    """More records were rejected than allowed; *conflicts* of them were found by the call table."""
+    """
+    More records were rejected than allowed, or none was left to load.
 
-    def __init__(self, message: str, *, conflicts: int, hint: str | None = None) -> None:
+    Attributes:
+        conflicts: Those that were found by comparing with the call table; the rollback takes them back.
+    """
+
+    def __init__(self, message: str, *, conflicts: Sequence[Conflict], hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
-        self.conflicts = conflicts
+        self.conflicts = tuple(conflicts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """A record whose key is loaded with other values: its source line, and the load and line of the call that was kept."""
+
+    source_line: int
+    kept_load_id: int
+    kept_source_line: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,8 +129,9 @@ def publish(
     if load.reloads:
         _take_back(cursor, table, load)
     outcome = _place(cursor, table, load, on_conflict=on_conflict)
-    _reject_conflicts(cursor, load, read_raw)
-    _check_rejects(cursor, load, max_rejects)
+    conflicts = _conflicts(cursor, load)
+    reject_conflicts(cursor, load, conflicts, read_raw)
+    _check_rejects(cursor, load, max_rejects, conflicts)
     _write_books(cursor, table, load, content, outcome)
     drop_stage(cursor, load.load_id)
 
@@ -299,43 +314,56 @@ def _named_measures(table: CallTable) -> sql.Composed:
     )
 
 
-def _reject_conflicts(cursor: Cursor, load: OpenLoad, read_raw: ReadRaw) -> None:
+def _conflicts(cursor: Cursor, load: OpenLoad) -> list[Conflict]:
     cursor.execute(query("conflicts", aside=aside_table(load.load_id)))
-    rows = cursor.fetchall()
-    if not rows:
+    return [
+        Conflict(source_line=line, kept_load_id=kept_load, kept_source_line=kept_line)
+        for line, kept_load, kept_line in cursor.fetchall()
+    ]
+
+
+def reject_conflicts(cursor: Cursor, load: OpenLoad, conflicts: Sequence[Conflict], read_raw: ReadRaw) -> None:
+    """Keep conflicts among the rejects, with the original bytes of the records."""
+    if not conflicts:
         return
-    lines = [int(line) for line, _, _ in rows]
-    raws = read_raw(lines)
-    message = pa.array(
-        [f"the call of load {kept}, line {line}, has the same key and other values" for _, kept, line in rows]
-    )
+    raws = read_raw([conflict.source_line for conflict in conflicts])
+    found = [raws[conflict.source_line] for conflict in conflicts]
     copy_rejects(
         cursor,
         load.load_id,
-        lines=np.array(lines, dtype=np.int64),
-        offsets=[raws[line][0] for line in lines],
-        raws=[raws[line][1] for line in lines],
+        lines=np.array([conflict.source_line for conflict in conflicts], dtype=np.int64),
+        offsets=[offset for offset, _ in found],
+        raws=[raw for _, raw in found],
         rest={
-            "field": pa.nulls(len(rows), pa.string()),
-            "code": pa.repeat(pa.scalar("conflict"), len(rows)),
-            "message": message,
-            "kept_load_id": _int_column(kept for _, kept, _ in rows),
-            "kept_source_line": _int_column(line for _, _, line in rows),
+            "field": pa.nulls(len(conflicts), pa.string()),
+            "code": pa.repeat(pa.scalar("conflict"), len(conflicts)),
+            "message": pa.array([_conflict_message(conflict) for conflict in conflicts]),
+            "kept_load_id": pa.array([conflict.kept_load_id for conflict in conflicts], pa.int64()),
+            "kept_source_line": pa.array([conflict.kept_source_line for conflict in conflicts], pa.int64()),
         },
     )
 
 
-def _int_column(values: Iterable[int]) -> pa.Array:
-    return pa.array(list(values), pa.int64())
+def _conflict_message(conflict: Conflict) -> str:
+    kept = f"load {conflict.kept_load_id}, line {conflict.kept_source_line}"
+    return f"the call of {kept} has the same key and other values, and was kept"
 
 
-def _check_rejects(cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | None) -> None:
+def _check_rejects(
+    cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | None, conflicts: Sequence[Conflict]
+) -> None:
     counts = count_staged(cursor, load.load_id)
     if max_rejects is not None and not max_rejects.allows(counts.rejected, counts.read):
         raise TooManyRejectsError(
             f"{counts.rejected} of {counts.read} records were rejected, allowed are {max_rejects}",
-            conflicts=counts.conflicts,
-            hint="see 'trunkline rejects list', or allow more with '--max-rejects'",
+            conflicts=conflicts,
+            hint=f"see 'trunkline rejects list --load {load.load_id}', or allow more with '--max-rejects'",
+        )
+    if counts.rejected and counts.typed == counts.conflicts:
+        raise TooManyRejectsError(
+            f"none of {counts.read} records could be loaded",
+            conflicts=conflicts,
+            hint=f"see 'trunkline rejects list --load {load.load_id}'; is this the right layout?",
         )
 
 

@@ -1,0 +1,414 @@
+"""One source from end to end: framed into blocks, worked on side by side, staged, sealed, published with its books.
+
+Everything that an attempt has done safely is in the database.  So a later attempt, of this run or of another, goes on
+where this one stopped: it asks the database which blocks are staged, and never its own memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import date
+from threading import Lock
+from time import perf_counter, thread_time
+from typing import TYPE_CHECKING
+
+from trunkline import __version__
+from trunkline.blocks import Block, RawRecords
+from trunkline.bookkeeping import (
+    Content,
+    OpenLoad,
+    ReadRaw,
+    StagedBlock,
+    Terms,
+    add_costs,
+    begin_load,
+    check_terms,
+    discard_load,
+    disown_load,
+    fail_load,
+    left_loads,
+    loads_of_content,
+    own_load,
+    read_books,
+    refuse_load,
+    staged_blocks,
+)
+from trunkline.books import Books, CacheCounts, Seconds
+from trunkline.database import Sessions
+from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
+from trunkline.errors import DatabaseAwayError, RefusedError, TrunklineError
+from trunkline.framing import frame, resolve_dialect, scan_lines
+from trunkline.publishing import TooManyRejectsError, UnchangedError, publish, reject_conflicts
+from trunkline.staging import (
+    StagedTable,
+    add_block,
+    add_rejects,
+    check_partition_count,
+    copy_rows,
+    drop_stage,
+    make_staged,
+    open_stage,
+    partitions_there,
+    seal,
+    staged_rows,
+    staged_tables,
+)
+from trunkline.transformation import typed_totals
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812
+
+    from trunkline.cache_port import BlockCache
+    from trunkline.layout import Layout
+    from trunkline.progress import Progress
+    from trunkline.settings import MaxRejects
+    from trunkline.source import Source
+    from trunkline.tables import CallTable
+
+BLOCKS_WAITING = 2  # per worker: one in work, one ready
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """
+    A source to be loaded, and all that is settled before its first block.
+
+    Attributes:
+        sessions: Where workers borrow connections.
+        reload: Replace what the same content brought before.
+        workers: Threads, each with a connection of its own.
+    """
+
+    source: Source
+    content: Content
+    layout: Layout
+    table: CallTable
+    terms: Terms
+    sessions: Sessions
+    cache: BlockCache
+    progress: Progress
+    max_rejects: MaxRejects | None
+    reload: bool
+    workers: int
+
+    @property
+    def resume_key(self) -> str:
+        """What must be equal for another run to go on with the blocks of this one."""
+        parts = (self.terms.source, self.content.hash, self.terms.layout_fingerprint, self.terms.key_fingerprint)
+        text = "\n".join((*parts, self.terms.call_table, self.terms.system, str(self.reload), __version__))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """What blocks of a source cost: CPU seconds by stage, and look-ups in the cache."""
+
+    extract_s: float = 0
+    transform_s: float = 0
+    load_s: float = 0
+    hits: int = 0
+    misses: int = 0
+
+    def __add__(self, other: Costs) -> Costs:
+        return Costs(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+
+
+@dataclass(kw_only=True, slots=True)
+class Attempts:
+    """What the attempts at one source share: when the first began, and the load that the last one opened."""
+
+    began: float = field(default_factory=perf_counter)
+    load_id: int | None = None
+    costs: Costs = field(default_factory=Costs)
+
+
+def load_source(job: Job, attempts: Attempts) -> Books:
+    """
+    Load a source that is not unchanged, or go on with what an earlier attempt left.
+
+    Returns:
+        The books as they stand in the database: ``loaded``, ``refused``, or ``unchanged`` where another runner
+        published the same content first.
+
+    Raises:
+        DatabaseAwayError: If the connection was lost: another attempt goes on.
+        TrunklineError: If the load failed; the books say so where they could be written.
+    """
+    with job.sessions.borrow() as connection:
+        load = _open(connection, job)
+        attempts.load_id = load.load_id
+        try:
+            blocks = _stage(connection, job, load, attempts)
+            _seal(connection, job, load)
+            _publish(connection, job, load, blocks)
+        except UnchangedError as unchanged:
+            _drop(connection, load)
+            return unchanged_books(connection, unchanged.load_id)
+        except RefusedError as refusal:
+            _refuse(connection, job, load, refusal)
+        except DatabaseAwayError:
+            raise
+        except TrunklineError as error:
+            _fail(connection, load, error)
+            raise
+        return _finish(connection, load, attempts)
+
+
+def _open(connection: Connection, job: Job) -> OpenLoad:
+    """Open the books of the load, or take up those that an attempt before left open."""
+    with connection.cursor() as cursor:
+        reloads = loads_of_content(cursor, job.terms, job.content.hash) if job.reload else ()
+        check_terms(cursor, job.table, job.terms, reloads)
+        left = left_loads(cursor, job.resume_key)
+        for stale in left[1:]:
+            drop_stage(cursor, stale.load_id)
+            fail_load(cursor, stale.load_id, "given up: a later attempt took over")
+        if left:
+            load = replace(left[0], reloads=reloads)
+        else:
+            load = begin_load(cursor, job.terms, content=job.content, resume_key=job.resume_key, reloads=reloads)
+            own_load(cursor, load.load_id)
+            open_stage(cursor, job.table, load.load_id)
+    connection.commit()
+    return load
+
+
+class _Stage:
+    """The staged tables of a load, made as its blocks need them; used by all workers."""
+
+    def __init__(self, job: Job, load: OpenLoad, there: set[date]) -> None:
+        self._job = job
+        self._load = load
+        self._there = there
+        self._made: dict[date | None, StagedTable] = {}
+        self._lock = Lock()
+
+    def tables_for(self, starts: Iterable[date | None]) -> dict[date | None, StagedTable]:
+        """Return the staged tables, with those for *starts* among them; what is made is committed at once."""
+        with self._lock:
+            missing = [start for start in starts if start not in self._made]
+            if missing:
+                check_partition_count({*self._made, *missing}, self._there)
+                with self._job.sessions.borrow() as connection:
+                    with connection.cursor() as cursor:
+                        made = make_staged(cursor, self._job.table, self._load.load_id, missing)
+                    connection.commit()
+                self._made |= made
+            return self._made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """Where a block is in its source, without its bytes."""
+
+    first_byte: int
+    bytes: int
+    first_line: int
+
+
+def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> dict[int, _Place]:
+    """
+    Stage every block that is not staged yet; return where all of them are.
+
+    Raises:
+        SourceChangedError: If the source changed while it was read.
+        DatabaseAwayError: If blocks that were acknowledged are gone, as after a crash of the server.
+    """
+    with connection.cursor() as cursor:
+        done = staged_blocks(cursor, load.load_id)
+        there = partitions_there(cursor, job.table)
+    connection.commit()
+    dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
+    framed = frame(job.source.chunks(), dialect)
+    reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
+    stage = _Stage(job, load, there)
+    places: dict[int, _Place] = {}
+
+    def work(block: Block) -> tuple[Block, Costs]:
+        identity = identity_of(block, reading)
+        if _is_staged(block, identity, done.get(block.position)):
+            return block, Costs()
+        worked = work_block(block, identity, reading, job.cache)
+        began = thread_time()
+        _stage_block(job, load, stage, reading, block, worked, identity)
+        return block, _costs(worked, thread_time() - began)
+
+    with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
+        for block, costs in each(executor, work, _noted(framed.blocks, places), in_work=job.workers * BLOCKS_WAITING):
+            attempts.costs += costs
+            job.progress.advance(len(block.data), block.lines)
+    job.source.check_unchanged()
+    with connection.cursor() as cursor:
+        lost = places.keys() - staged_blocks(cursor, load.load_id).keys()
+    connection.commit()
+    if lost:
+        raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
+    return places
+
+
+def _costs(worked: WorkedBlock, load_s: float) -> Costs:
+    return Costs(
+        extract_s=worked.extract_s,
+        transform_s=worked.transform_s,
+        load_s=load_s,
+        hits=worked.hits,
+        misses=worked.misses,
+    )
+
+
+def _noted(blocks: Iterable[Block], places: dict[int, _Place]) -> Iterator[Block]:
+    for block in blocks:
+        places[block.position] = _Place(
+            first_byte=block.first_byte, bytes=len(block.data), first_line=block.first_line
+        )
+        yield block
+
+
+def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:
+    return staged == StagedBlock(first_byte=block.first_byte, first_line=block.first_line, identity=identity)
+
+
+def _stage_block(
+    job: Job,
+    load: OpenLoad,
+    stage: _Stage,
+    reading: Reading,
+    block: Block,
+    worked: WorkedBlock,
+    identity: str,
+) -> None:
+    typed = worked.typed
+    rows = staged_rows(
+        typed, job.table, load_id=load.load_id, first_line=block.first_line, system=job.terms.system
+    )
+    staged = stage.tables_for(start for start, _, _ in rows.runs)
+    with job.sessions.borrow() as connection:
+        with connection.cursor() as cursor:
+            # A staged block that a crash of the server loses is staged again; what publishes it is synchronous.
+            cursor.execute("set local synchronous_commit = off")
+            copy_rows(cursor, rows, staged)
+            if typed.rejects.num_rows:
+                records = RawRecords([(block, *scan_lines(block.data, reading.dialect))])
+                add_rejects(cursor, load.load_id, typed.rejects, first_line=block.first_line, records=records)
+            totals = typed_totals(typed.batch, job.layout)
+            add_block(cursor, load.load_id, block, typed, identity=identity, totals=totals)
+        connection.commit()
+
+
+def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
+    """Seal the staged tables side by side, each in a transaction of its own."""
+    with connection.cursor() as cursor:
+        unsealed = [staged for staged in staged_tables(cursor, load.load_id) if not staged.sealed]
+    connection.commit()
+
+    def work(staged: StagedTable) -> None:
+        with job.sessions.borrow() as worker:
+            with worker.cursor() as cursor:
+                cursor.execute("set local synchronous_commit = off")
+                cursor.execute("set local maintenance_work_mem = '128MB'")
+                seal(cursor, job.table, load.load_id, staged, on_conflict=job.layout.on_conflict)
+            worker.commit()
+
+    with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
+        for _ in each(executor, work, unsealed, in_work=job.workers * BLOCKS_WAITING):
+            pass
+
+
+def _publish(connection: Connection, job: Job, load: OpenLoad, blocks: dict[int, _Place]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("set local synchronous_commit = on")
+        publish(
+            cursor,
+            job.table,
+            load,
+            job.terms,
+            job.content,
+            on_conflict=job.layout.on_conflict,
+            max_rejects=job.max_rejects,
+            read_raw=_raw_reader(job, blocks),
+        )
+    connection.commit()
+
+
+def _raw_reader(job: Job, blocks: dict[int, _Place]) -> ReadRaw:
+    """Return what finds the original bytes of records: their blocks are read from the source once more."""
+    places = sorted(blocks.values(), key=lambda place: place.first_line)
+    first_lines = [place.first_line for place in places]
+    dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
+
+    def read(lines: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+        wanted: dict[int, list[int]] = {}
+        for line in lines:
+            wanted.setdefault(bisect_right(first_lines, line) - 1, []).append(line)
+        found = {}
+        spans = ((places[index].first_byte, places[index].bytes) for index in sorted(wanted))
+        for index, data in zip(sorted(wanted), job.source.read_spans(spans), strict=True):
+            block = Block(
+                position=index,
+                first_byte=places[index].first_byte,
+                first_line=places[index].first_line,
+                data=data,
+                lines=0,
+            )
+            records = RawRecords([(block, *scan_lines(data, dialect))])
+            found |= {line: records.find(line) for line in wanted[index]}
+        return found
+
+    return read
+
+
+def _refuse(connection: Connection, job: Job, load: OpenLoad, refusal: RefusedError) -> None:
+    """Take back what was staged, and keep the books of the refusal."""
+    connection.rollback()
+    with connection.cursor() as cursor:
+        if isinstance(refusal, TooManyRejectsError):
+            reject_conflicts(cursor, load, refusal.conflicts[:KEPT_CONFLICTS], read_raw)
+        drop_stage(cursor, load.load_id)
+        refuse_load(cursor, load, refusal.message, content=job.content)
+    connection.commit()
+
+
+def _fail(connection: Connection, load: OpenLoad, error: TrunklineError) -> None:
+    connection.rollback()
+    with connection.cursor() as cursor:
+        drop_stage(cursor, load.load_id)
+        fail_load(cursor, load.load_id, error.message)
+    connection.commit()
+
+
+def _drop(connection: Connection, load: OpenLoad) -> None:
+    connection.rollback()
+    with connection.cursor() as cursor:
+        drop_stage(cursor, load.load_id)
+        discard_load(cursor, load.load_id)
+    connection.commit()
+
+
+def unchanged_books(connection: Connection, load_id: int) -> Books:
+    """Return the books of the load that brought a source's content before."""
+    with connection.cursor() as cursor:
+        books = read_books(cursor, load_id)
+    connection.commit()
+    return replace(books, status="unchanged")
+
+
+def _finish(connection: Connection, load: OpenLoad, attempts: Attempts) -> Books:
+    """Note what the load cost, and return its books."""
+    costs = attempts.costs
+    cache = CacheCounts(hits=costs.hits, misses=costs.misses)
+    seconds = Seconds(
+        extract=costs.extract_s,
+        transform=costs.transform_s,
+        load=costs.load_s,
+        total=perf_counter() - attempts.began,
+    )
+    with connection.cursor() as cursor:
+        add_costs(cursor, load.load_id, cache, seconds)
+        disown_load(cursor, load.load_id)
+        books = read_books(cursor, load.load_id)
+    connection.commit()
+    return books
