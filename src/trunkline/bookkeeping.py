@@ -95,12 +95,6 @@ def loads_of_content(cursor: Cursor, terms: Terms, content_hash: str) -> tuple[i
     return tuple(int(load_id) for (load_id,) in cursor.fetchall())
 
 
-def is_known_size(cursor: Cursor, size: int) -> bool:
-    """Tell whether a loaded source had exactly *size* bytes: if none had, no source of that size is unchanged."""
-    cursor.execute(query("known_sizes"), {"bytes": size})
-    return bool(_row(cursor)[0])
-
-
 def check_terms(cursor: Cursor, table: CallTable, terms: Terms, reloaded: Sequence[int]) -> None:
     """
     Refuse a load on other terms than those of the calls that the table holds of this system.
@@ -212,20 +206,16 @@ def count_staged(cursor: Cursor, load_id: int) -> StagedCounts:
     return StagedCounts(read=read, typed=typed, rejected=rejected, conflicts=conflicts)
 
 
-def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content | None, conflicts: int = 0) -> None:
+def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content) -> None:
     """Close the books of a load that is refused; the caller drops what it staged."""
-    rejected_by = _rejected_by(cursor, load.load_id)
-    if conflicts:
-        rejected_by["conflict"] = conflicts
     cursor.execute(
         query("close_refused"),
         {
             "load_id": load.load_id,
             "reason": reason,
-            "content_hash": content.hash if content else None,
-            "bytes": content.bytes if content else None,
-            "conflicts": conflicts,
-            "rejected_by": json.dumps(rejected_by),
+            "content_hash": content.hash,
+            "bytes": content.bytes,
+            "rejected_by": json.dumps(_rejected_by(cursor, load.load_id)),
         },
     )
     cursor.execute(query("link_rejects"), {"load_id": load.load_id})

@@ -38,11 +38,10 @@ from trunkline.bookkeeping import (
     staged_blocks,
 )
 from trunkline.books import Books, CacheCounts, Seconds
-from trunkline.database import Sessions
 from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.errors import DatabaseAwayError, RefusedError, TrunklineError
 from trunkline.framing import frame, resolve_dialect, scan_lines
-from trunkline.publishing import TooManyRejectsError, UnchangedError, publish, reject_conflicts
+from trunkline.publishing import Conflict, TooManyRejectsError, UnchangedError, publish, reject_conflicts
 from trunkline.staging import (
     StagedTable,
     add_block,
@@ -65,10 +64,12 @@ if TYPE_CHECKING:
     from trunkline.cache_port import BlockCache
     from trunkline.layout import Layout
     from trunkline.progress import Progress
+    from trunkline.sessions import Sessions
     from trunkline.settings import MaxRejects
     from trunkline.source import Source
     from trunkline.tables import CallTable
 
+KEPT_CONFLICTS = 1_000  # of a refused source, as of its other rejects
 BLOCKS_WAITING = 2  # per worker: one in work, one ready
 
 
@@ -142,12 +143,15 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         load = _open(connection, job)
         attempts.load_id = load.load_id
         try:
-            blocks = _stage(connection, job, load, attempts)
+            places = _stage(connection, job, load, attempts)
+            read_raw = _raw_reader(job, places)
             _seal(connection, job, load)
-            _publish(connection, job, load, blocks)
+            _publish(connection, job, load, read_raw)
         except UnchangedError as unchanged:
             _drop(connection, load)
             return unchanged_books(connection, unchanged.load_id)
+        except TooManyRejectsError as refusal:
+            _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS], read_raw=read_raw)
         except RefusedError as refusal:
             _refuse(connection, job, load, refusal)
         except DatabaseAwayError:
@@ -318,7 +322,7 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
             pass
 
 
-def _publish(connection: Connection, job: Job, load: OpenLoad, blocks: dict[int, _Place]) -> None:
+def _publish(connection: Connection, job: Job, load: OpenLoad, read_raw: ReadRaw) -> None:
     with connection.cursor() as cursor:
         cursor.execute("set local synchronous_commit = on")
         publish(
@@ -329,15 +333,15 @@ def _publish(connection: Connection, job: Job, load: OpenLoad, blocks: dict[int,
             job.content,
             on_conflict=job.layout.on_conflict,
             max_rejects=job.max_rejects,
-            read_raw=_raw_reader(job, blocks),
+            read_raw=read_raw,
         )
     connection.commit()
 
 
-def _raw_reader(job: Job, blocks: dict[int, _Place]) -> ReadRaw:
+def _raw_reader(job: Job, places: dict[int, _Place]) -> ReadRaw:
     """Return what finds the original bytes of records: their blocks are read from the source once more."""
-    places = sorted(blocks.values(), key=lambda place: place.first_line)
-    first_lines = [place.first_line for place in places]
+    in_order = sorted(places.values(), key=lambda place: place.first_line)
+    first_lines = [place.first_line for place in in_order]
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
 
     def read(lines: Sequence[int]) -> dict[int, tuple[int, bytes]]:
@@ -345,12 +349,12 @@ def _raw_reader(job: Job, blocks: dict[int, _Place]) -> ReadRaw:
         for line in lines:
             wanted.setdefault(bisect_right(first_lines, line) - 1, []).append(line)
         found = {}
-        spans = ((places[index].first_byte, places[index].bytes) for index in sorted(wanted))
+        spans = ((in_order[index].first_byte, in_order[index].bytes) for index in sorted(wanted))
         for index, data in zip(sorted(wanted), job.source.read_spans(spans), strict=True):
             block = Block(
                 position=index,
-                first_byte=places[index].first_byte,
-                first_line=places[index].first_line,
+                first_byte=in_order[index].first_byte,
+                first_line=in_order[index].first_line,
                 data=data,
                 lines=0,
             )
@@ -361,12 +365,20 @@ def _raw_reader(job: Job, blocks: dict[int, _Place]) -> ReadRaw:
     return read
 
 
-def _refuse(connection: Connection, job: Job, load: OpenLoad, refusal: RefusedError) -> None:
+def _refuse(
+    connection: Connection,
+    job: Job,
+    load: OpenLoad,
+    refusal: RefusedError,
+    *,
+    conflicts: Sequence[Conflict] = (),
+    read_raw: ReadRaw | None = None,
+) -> None:
     """Take back what was staged, and keep the books of the refusal."""
     connection.rollback()
     with connection.cursor() as cursor:
-        if isinstance(refusal, TooManyRejectsError):
-            reject_conflicts(cursor, load, refusal.conflicts[:KEPT_CONFLICTS], read_raw)
+        if read_raw is not None:
+            reject_conflicts(cursor, load, conflicts, read_raw)
         drop_stage(cursor, load.load_id)
         refuse_load(cursor, load, refusal.message, content=job.content)
     connection.commit()

@@ -231,6 +231,12 @@ def copy_rejects(
     cursor.copy_expert(statement, io.BytesIO(encode_copy(batch)), size=COPY_CHUNK_BYTES)
 
 
+def partitions_there(cursor: Cursor, table: CallTable) -> set[date]:
+    """Return the first days of the call table's partitions."""
+    cursor.execute(query("partitions"), {"call_table": table.qualified})
+    return {lower.date() for _, _, _, lower, _ in cursor.fetchall() if lower is not None}
+
+
 def check_partition_count(starts: set[date | None], there: set[date]) -> None:
     """
     Refuse a load that would make too many partitions.

@@ -55,10 +55,6 @@ where l.content_hash = %(content_hash)s
 order by l.id desc
 limit 1
 
--- name: known_sizes
--- Whether any loaded source had exactly this many bytes: only then is a hash of all of them worth its time first.
-select exists (select from trunkline.loads where bytes = %(bytes)s and status = 'loaded')
-
 -- name: same_content
 -- Loads that brought this content to this call table, under whatever layout, key or zone.
 select id from trunkline.loads
@@ -422,8 +418,8 @@ update trunkline.loads set
     bytes = %(bytes)s,
     read = (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
     filtered = (select coalesce(sum(filtered), 0) from trunkline.blocks where load_id = %(load_id)s),
-    rejected = (select count(*) from trunkline.rejects where load_id = %(load_id)s) + %(conflicts)s,
-    conflicts = %(conflicts)s,
+    rejected = (select count(*) from trunkline.rejects where load_id = %(load_id)s),
+    conflicts = (select count(*) from trunkline.rejects where load_id = %(load_id)s and code = 'conflict'),
     rejected_by = %(rejected_by)s,
     finished_at = clock_timestamp()
 where id = %(load_id)s and status = 'running'
