@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from trunkline.books import Books, CacheCounts, Seconds, Totals
@@ -82,9 +83,39 @@ class Content:
     bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """What blocks of a source cost: CPU seconds by stage, and look-ups in the cache."""
+
+    extract_s: float = 0
+    transform_s: float = 0
+    load_s: float = 0
+    hits: int = 0
+    misses: int = 0
+
+    def __add__(self, other: Costs) -> Costs:
+        return Costs(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+
+
+@dataclass(kw_only=True, slots=True)
+class Attempts:
+    """What the attempts at one source share: when the first began, what all cost, and the loads that they opened."""
+
+    began: float = field(default_factory=perf_counter)
+    load_ids: list[int] = field(default_factory=list)
+    costs: Costs = field(default_factory=Costs)
+
+
 def find_unchanged(cursor: Cursor, terms: Terms, content_hash: str) -> int | None:
     """Return the load that brought this content on these terms, if its calls are where it left them."""
     cursor.execute(query("find_unchanged"), terms.parameters() | {"content_hash": content_hash})
+    row = cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+def find_loaded(cursor: Cursor, load_ids: Sequence[int]) -> int | None:
+    """Return the one of these loads that is published, if any is."""
+    cursor.execute(query("find_loaded"), {"load_ids": list(load_ids)})
     row = cursor.fetchone()
     return None if row is None else int(row[0])
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 from trunkline import __version__
 from trunkline.blocks import Block, RawRecords
 from trunkline.bookkeeping import (
+    Attempts,
     Content,
+    Costs,
     OpenLoad,
     ReadRaw,
     StagedBlock,
@@ -30,6 +32,7 @@ from trunkline.bookkeeping import (
     discard_load,
     disown_load,
     fail_load,
+    find_loaded,
     left_loads,
     loads_of_content,
     own_load,
@@ -39,7 +42,8 @@ from trunkline.bookkeeping import (
 )
 from trunkline.books import Books, CacheCounts, Seconds
 from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
-from trunkline.errors import DatabaseAwayError, RefusedError, TrunklineError
+from trunkline.database_errors import translated
+from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.framing import frame, resolve_dialect, scan_lines
 from trunkline.publishing import Conflict, TooManyRejectsError, UnchangedError, publish, reject_conflicts
 from trunkline.staging import (
@@ -63,7 +67,7 @@ if TYPE_CHECKING:
 
     from trunkline.cache_port import BlockCache
     from trunkline.layout import Layout
-    from trunkline.progress import Progress
+    from trunkline.progress import ProgressPort
     from trunkline.sessions import Sessions
     from trunkline.settings import MaxRejects
     from trunkline.source import Source
@@ -91,7 +95,7 @@ class Job:
     terms: Terms
     sessions: Sessions
     cache: BlockCache
-    progress: Progress
+    progress: ProgressPort
     max_rejects: MaxRejects | None
     reload: bool
     workers: int
@@ -102,29 +106,6 @@ class Job:
         parts = (self.terms.source, self.content.hash, self.terms.layout_fingerprint, self.terms.key_fingerprint)
         text = "\n".join((*parts, self.terms.call_table, self.terms.system, str(self.reload), __version__))
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Costs:
-    """What blocks of a source cost: CPU seconds by stage, and look-ups in the cache."""
-
-    extract_s: float = 0
-    transform_s: float = 0
-    load_s: float = 0
-    hits: int = 0
-    misses: int = 0
-
-    def __add__(self, other: Costs) -> Costs:
-        return Costs(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
-
-
-@dataclass(kw_only=True, slots=True)
-class Attempts:
-    """What the attempts at one source share: when the first began, and the load that the last one opened."""
-
-    began: float = field(default_factory=perf_counter)
-    load_id: int | None = None
-    costs: Costs = field(default_factory=Costs)
 
 
 def load_source(job: Job, attempts: Attempts) -> Books:
@@ -140,33 +121,47 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         TrunklineError: If the load failed; the books say so where they could be written.
     """
     with job.sessions.borrow() as connection:
+        published = _published(connection, attempts)
+        if published is not None:
+            return _finish(connection, published, attempts)
         load = _open(connection, job)
-        attempts.load_id = load.load_id
+        attempts.load_ids.append(load.load_id)
         try:
-            places = _stage(connection, job, load, attempts)
-            read_raw = _raw_reader(job, places)
-            _seal(connection, job, load)
-            _publish(connection, job, load, read_raw)
+            with translated():
+                _check_terms(connection, job, load)
+                places = _stage(connection, job, load, attempts)
+                read_raw = _raw_reader(job, places)
+                _seal(connection, job, load)
+                _publish(connection, job, load, read_raw)
         except UnchangedError as unchanged:
             _drop(connection, load)
+            if unchanged.load_id in attempts.load_ids:
+                return _finish(connection, unchanged.load_id, attempts)
             return unchanged_books(connection, unchanged.load_id)
         except TooManyRejectsError as refusal:
             _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS], read_raw=read_raw)
         except RefusedError as refusal:
             _refuse(connection, job, load, refusal)
-        except DatabaseAwayError:
-            raise
+        except (DatabaseAwayError, DatabaseBusyError):
+            raise  # the load stays open: the next attempt goes on with it
         except TrunklineError as error:
             _fail(connection, load, error)
             raise
-        return _finish(connection, load, attempts)
+        return _finish(connection, load.load_id, attempts)
+
+
+def _published(connection: Connection, attempts: Attempts) -> int | None:
+    """Return the load of an earlier attempt that was published although no reply to its COMMIT came."""
+    with connection.cursor() as cursor:
+        load_id = find_loaded(cursor, attempts.load_ids)
+    connection.commit()
+    return load_id
 
 
 def _open(connection: Connection, job: Job) -> OpenLoad:
     """Open the books of the load, or take up those that an attempt before left open."""
     with connection.cursor() as cursor:
         reloads = loads_of_content(cursor, job.terms, job.content.hash) if job.reload else ()
-        check_terms(cursor, job.table, job.terms, reloads)
         left = left_loads(cursor, job.resume_key)
         for stale in left[1:]:
             drop_stage(cursor, stale.load_id)
@@ -179,6 +174,13 @@ def _open(connection: Connection, job: Job) -> OpenLoad:
             open_stage(cursor, job.table, load.load_id)
     connection.commit()
     return load
+
+
+def _check_terms(connection: Connection, job: Job, load: OpenLoad) -> None:
+    """Refuse at once what publishing would refuse, before any work."""
+    with connection.cursor() as cursor:
+        check_terms(cursor, job.table, job.terms, load.reloads)
+    connection.commit()
 
 
 class _Stage:
@@ -266,9 +268,7 @@ def _costs(worked: WorkedBlock, load_s: float) -> Costs:
 
 def _noted(blocks: Iterable[Block], places: dict[int, _Place]) -> Iterator[Block]:
     for block in blocks:
-        places[block.position] = _Place(
-            first_byte=block.first_byte, bytes=len(block.data), first_line=block.first_line
-        )
+        places[block.position] = _Place(first_byte=block.first_byte, bytes=len(block.data), first_line=block.first_line)
         yield block
 
 
@@ -286,9 +286,7 @@ def _stage_block(
     identity: str,
 ) -> None:
     typed = worked.typed
-    rows = staged_rows(
-        typed, job.table, load_id=load.load_id, first_line=block.first_line, system=job.terms.system
-    )
+    rows = staged_rows(typed, job.table, load_id=load.load_id, first_line=block.first_line, system=job.terms.system)
     staged = stage.tables_for(start for start, _, _ in rows.runs)
     with job.sessions.borrow() as connection:
         with connection.cursor() as cursor:
@@ -408,7 +406,7 @@ def unchanged_books(connection: Connection, load_id: int) -> Books:
     return replace(books, status="unchanged")
 
 
-def _finish(connection: Connection, load: OpenLoad, attempts: Attempts) -> Books:
+def _finish(connection: Connection, load_id: int, attempts: Attempts) -> Books:
     """Note what the load cost, and return its books."""
     costs = attempts.costs
     cache = CacheCounts(hits=costs.hits, misses=costs.misses)
@@ -419,8 +417,8 @@ def _finish(connection: Connection, load: OpenLoad, attempts: Attempts) -> Books
         total=perf_counter() - attempts.began,
     )
     with connection.cursor() as cursor:
-        add_costs(cursor, load.load_id, cache, seconds)
-        disown_load(cursor, load.load_id)
-        books = read_books(cursor, load.load_id)
+        add_costs(cursor, load_id, cache, seconds)
+        disown_load(cursor, load_id)
+        books = read_books(cursor, load_id)
     connection.commit()
     return books

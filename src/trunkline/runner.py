@@ -5,26 +5,33 @@ This module imports nothing heavy: a source that is unchanged is recognised with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 from typing import TYPE_CHECKING
 
-from trunkline.bookkeeping import Content, Terms, find_unchanged, read_books, terms_of
+from trunkline.bookkeeping import Attempts, Content, find_unchanged, read_books, terms_of
 from trunkline.books import Books
-from trunkline.errors import RefusedError, TrunklineError
-from trunkline.progress import Progress, Quiet
+from trunkline.detect import layout_of
+from trunkline.errors import RefusedError, SourceError, TrunklineError
+from trunkline.layout import load_layout
+from trunkline.progress import ProgressPort, Watch
+from trunkline.retrying import retrying
 from trunkline.servers import Servers, open_servers
 from trunkline.sessions import Sessions
 from trunkline.source import Source, expand, open_source
-from trunkline.tables import CallTable, ensure_call_table, rebuild_calls_view
+from trunkline.tables import ensure_call_table
 
 if TYPE_CHECKING:
+    from trunkline.bookkeeping import Terms
     from trunkline.layout import Layout
     from trunkline.settings import Settings
+    from trunkline.tables import CallTable
+
+MOST_WORKERS = 4  # by default: more threads than this wait for each other and for PostgreSQL
 
 
-def run(sources: Sequence[str], settings: Settings, *, progress: Progress | None = None) -> list[Books]:
+def run(sources: Sequence[str], settings: Settings, *, progress: ProgressPort | None = None) -> list[Books]:
     """
     Load sources, in parallel within each, and streaming; what the command line calls.
 
@@ -36,11 +43,111 @@ def run(sources: Sequence[str], settings: Settings, *, progress: Progress | None
         progress: What to tell how far it is.
 
     Returns:
-        One account per source, in the order they were given: ``loaded``, ``unchanged``, ``refused`` or ``failed``.
+        One account per source, in the order in which they were loaded: ``loaded``, ``unchanged``, ``refused`` or
+        ``failed``.
 
     Raises:
         SettingsError, LayoutError: If the run as a whole cannot begin.
         DatabaseError: If there is no database to load into.
+        EmbeddedError: If no database is named and the embedded one cannot run here.
     """
     with open_servers(settings) as servers:
-        return run_sources(sources, settings, servers, progress or Quiet())
+        return run_sources(sources, settings, servers, progress=progress or Watch(visible=False))
+
+
+def run_sources(
+    sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort
+) -> list[Books]:
+    """Load sources on servers that are open already; see `run`."""
+    sessions = Sessions(servers.connect)
+    try:
+        each = _Run(settings=settings, servers=servers, sessions=sessions, progress=progress)
+        return list(each.load_all(sources))
+    finally:
+        sessions.close()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """What the sources of a run share."""
+
+    settings: Settings
+    servers: Servers
+    sessions: Sessions
+    progress: ProgressPort
+
+    def load_all(self, sources: Sequence[str]) -> Iterator[Books]:
+        for wanted in sources:
+            try:
+                names = expand([wanted])
+            except SourceError as error:
+                if not self.settings.allow_empty:
+                    yield self._told(_ended(wanted, error))
+                continue
+            for name in names:
+                yield self._told(self._load(name))
+
+    def _told(self, books: Books) -> Books:
+        self.progress.finish(books)
+        return books
+
+    def _load(self, name: str) -> Books:
+        """Return the account of one source; its errors are part of it."""
+        try:
+            with open_source(name) as source:
+                self.progress.start(source.name, source.size)
+                return self._load_opened(source)
+        except TrunklineError as error:
+            return _ended(name, error)
+
+    def _load_opened(self, source: Source) -> Books:
+        layout = self._layout_of(source)
+        content = Content(hash=source.content_hash(), bytes=source.size or 0)
+        attempts = Attempts()
+        policy = retrying(on_retry=self.servers.on_retry)
+        return policy(self._attempt, source, layout, content, attempts)
+
+    def _layout_of(self, source: Source) -> Layout:
+        """Return the layout in force: the one that is named, else the one that is recognised, with its overrides."""
+        named = self.settings.layout
+        layout = load_layout(named) if named else layout_of(source.sample())
+        return layout.with_overrides(
+            timezone=self.settings.timezone, currency=self.settings.currency, system=self.settings.system
+        )
+
+    def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
+        with self.sessions.borrow() as connection, connection.cursor() as cursor:
+            table = ensure_call_table(cursor, layout)
+            connection.commit()
+            terms = terms_of(layout, table, source.name)
+            if not attempts.load_ids and not self.settings.reload:
+                load_id = find_unchanged(cursor, terms, content.hash)
+                if load_id is not None:
+                    return replace(read_books(cursor, load_id), status="unchanged", source=source.name)
+        return self._load_changed(source, layout, content, attempts, table, terms)
+
+    def _load_changed(
+        self, source: Source, layout: Layout, content: Content, attempts: Attempts, table: CallTable, terms: Terms
+    ) -> Books:
+        from trunkline.pipeline import Job, load_source  # pandas, numpy and pyarrow: only where there is work
+
+        job = Job(
+            source=source,
+            content=content,
+            layout=layout,
+            table=table,
+            terms=terms,
+            sessions=self.sessions,
+            cache=self.servers.cache,
+            progress=self.progress,
+            max_rejects=self.settings.max_rejects,
+            reload=self.settings.reload,
+            workers=self.settings.workers or min(MOST_WORKERS, os.cpu_count() or 1),
+        )
+        return load_source(job, attempts)
+
+
+def _ended(name: str, error: TrunklineError) -> Books:
+    """Return the account of a source that ended before its books were opened, or whose books could not be kept."""
+    status = "refused" if isinstance(error, RefusedError) else "failed"
+    return Books(source=redacted(name), layout=None, status=status, reason=str(error))

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from psycopg2 import sql
+from psycopg2 import Error, sql
 
 from trunkline.database import LockSpace
 from trunkline.errors import DatabaseError, SchemaError
 from trunkline.queries import Queries
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.layout import Layout
@@ -119,6 +118,7 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
     )
     if known is None or not known[5]:
         _make(cursor, table, layout)
+        rebuild_calls_view(cursor)
         return table
     return _checked(cursor, table, layout, stored_event_time=known[3], stored_partition=known[4])
 
@@ -195,30 +195,27 @@ def _checked(
     )
 
 
-def rebuild_calls_view(connection: Connection) -> bool:
+def rebuild_calls_view(cursor: Cursor) -> bool:
     """
-    Rebuild `trunkline.calls`, which unites the shared columns of all call tables, and commit.
+    Rebuild `trunkline.calls`, which unites the shared columns of all call tables, in the caller's transaction.
 
     Returns:
-        False if it could not be rebuilt now (another session holds it, or this role may not); the loads that
-        made the table are not touched by that.
+        False if it could not be rebuilt now (a reader holds it for long, or this role may not): the load that made
+        the table is not touched by that, and the next table that is made rebuilds it.
     """
-    from psycopg2 import Error
-
+    cursor.execute("savepoint before_view")
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("set local lock_timeout = '2s'")
-            cursor.execute(query("make_lock"), {"space": LockSpace.BOOKS})
-            cursor.execute(query("all_columns"))
-            tables: dict[str, dict[str, str]] = {}
-            for table, column, pg_type in cursor.fetchall():
-                tables.setdefault(table, {})[column] = pg_type
-            if tables:
-                cursor.execute(_calls_view(tables))
-        connection.commit()
+        cursor.execute("set local lock_timeout = '2s'")
+        cursor.execute(query("all_columns"))
+        tables: dict[str, dict[str, str]] = {}
+        for table, column, pg_type in cursor.fetchall():
+            tables.setdefault(table, {})[column] = pg_type
+        cursor.execute(_calls_view(tables))
     except Error:
-        connection.rollback()
+        cursor.execute("rollback to savepoint before_view")
         return False
+    cursor.execute("set local lock_timeout = default")
+    cursor.execute("release savepoint before_view")
     return True
 
 

@@ -55,6 +55,10 @@ where l.content_hash = %(content_hash)s
 order by l.id desc
 limit 1
 
+-- name: find_loaded
+-- The one of these loads that is published.
+select id from trunkline.loads where id = any (%(load_ids)s) and status = 'loaded' limit 1
+
 -- name: same_content
 -- Loads that brought this content to this call table, under whatever layout, key or zone.
 select id from trunkline.loads
