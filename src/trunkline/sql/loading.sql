@@ -242,17 +242,19 @@ delete from {table} where load_id = any (%(load_ids)s)
 select set_config('trunkline.own_change', 'on', true)
 
 -- name: forget_touched
--- No other load that has calls in the same partitions counts as unchanged any more.
+-- No other load that has calls in the same partitions as these counts as unchanged any more.
 delete from trunkline.load_partitions
-where load_id <> %(load_id)s
-    and (
-        load_id = any (%(load_ids)s)
-        or relation in (select relation from trunkline.load_partitions where load_id = any (%(load_ids)s))
-    )
+where load_id <> %(load_id)s and load_id in (
+    select load_id from trunkline.load_partitions
+    where relation in (select relation from trunkline.load_partitions where load_id = any (%(load_ids)s))
+)
 
 -- name: forget_relations
 -- No earlier load that has calls in these partitions counts as unchanged any more.
-delete from trunkline.load_partitions where load_id <> %(load_id)s and relation = any (%(relations)s::oid[])
+delete from trunkline.load_partitions
+where load_id <> %(load_id)s and load_id in (
+    select load_id from trunkline.load_partitions where relation = any (%(relations)s::oid[])
+)
 
 -- name: compare_with_table
 -- Note the staged calls whose key the call table already has: equal values are a duplicate, others a conflict.
