@@ -359,7 +359,7 @@ def _check_rejects(
             conflicts=conflicts,
             hint=f"see 'trunkline rejects list --load {load.load_id}', or allow more with '--max-rejects'",
         )
-    if counts.rejected and counts.typed == counts.conflicts:
+    if counts.rejected and not counts.typed:
         raise TooManyRejectsError(
             f"none of {counts.read} records could be loaded",
             conflicts=conflicts,

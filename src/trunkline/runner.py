@@ -55,9 +55,7 @@ def run(sources: Sequence[str], settings: Settings, *, progress: ProgressPort | 
         return run_sources(sources, settings, servers, progress=progress or Watch(visible=False))
 
 
-def run_sources(
-    sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort
-) -> list[Books]:
+def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort) -> list[Books]:
     """Load sources on servers that are open already; see `run`."""
     sessions = Sessions(servers.connect)
     try:
