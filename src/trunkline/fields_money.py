@@ -1,0 +1,123 @@
+"""Amounts of money: columns of text to exact decimals and their currencies."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from trunkline.money_marks import Around, currencies_of, read_around
+from trunkline.numerals import Numerals, NumeralStyle, read_numerals
+from trunkline.parsed import Fault, Parsed, decimals
+from trunkline.text_bytes import TextBytes
+
+DIGITS: Final = 18  # of numeric(18, scale)
+_LARGEST: Final = np.uint64(10**DIGITS - 1)
+_CODE: Final = re.compile("[A-Z]{3}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoneyStyle:
+    """
+    How amounts are written, and in which currency.
+
+    Attributes:
+        scale: Decimal places of the column.
+        point: Character before the decimals, "." or ",".
+        group: Character between groups of three digits, or None where none is allowed.
+        implied: Decimals that are not written (``120`` is 1.20 where it is 2), or None.
+        currency: ISO 4217 code of all amounts, or None where another column states it.
+    """
+
+    scale: int = 6
+    point: str = "."
+    group: str | None = None
+    implied: int | None = None
+    currency: str | None = None
+
+
+def parse_money(text: TextBytes, style: MoneyStyle, currencies: pa.StringArray | None = None) -> Parsed:
+    """
+    Return amounts as decimal128(18, scale) and their currencies as string.
+
+    Args:
+        text: Values such as ``$1.20``, ``-1.20``, ``(1.20)``, ``1.20-``, ``USD 1.20`` or ``1,20 €``.
+        style: How they are written.
+        currencies: The ISO 4217 code of each amount, where *style* has none.
+
+    A symbol or code must be able to mean the amount's currency.  More decimals than the column holds are bad,
+    be they zeros; nothing is ever rounded.
+    """
+    around = read_around(text)
+    number = text.trimmed(front=around.front, back=around.back)
+    found = _read_number(number, style)
+    unscaled = found.magnitudes.astype(np.int64)
+    codes = _currency_codes(len(text), style, currencies)
+    faults = [
+        Fault(code="bad_money", rows=around.bad | found.malformed, expected=_example(style)),
+        Fault(
+            code="bad_money",
+            rows=found.too_many_decimals,
+            expected=f"at most {style.scale} decimals (amounts are never rounded)",
+        ),
+        Fault(
+            code="out_of_range",
+            rows=found.overflow | (found.magnitudes > _LARGEST),
+            expected=f"an amount with at most {DIGITS - style.scale} digits before the point",
+        ),
+        *_currency_faults(around, codes, style),
+    ]
+    if around.negative.any():
+        unscaled = np.where(around.negative, -unscaled, unscaled)
+    return Parsed(columns=(decimals(unscaled, style.scale), codes), faults=tuple(faults))
+
+
+def _example(style: MoneyStyle) -> str:
+    if style.implied:
+        return f"an amount in digits only, of which the last {style.implied} are decimals"
+    thousands = f'"{style.group}" between thousands' if style.group else "nothing between thousands"
+    return f'an amount with "{style.point}" before the decimals and {thousands}'
+
+
+def _read_number(text: TextBytes, style: MoneyStyle) -> Numerals:
+    if style.implied is None:
+        return read_numerals(text, NumeralStyle(scale=style.scale, point=style.point, group=style.group))
+    found = read_numerals(text, NumeralStyle())
+    factor = 10 ** (style.scale - style.implied)
+    far = found.magnitudes > _LARGEST // np.uint64(factor)
+    return Numerals(
+        magnitudes=np.where(far, 0, found.magnitudes) * np.uint64(factor),
+        malformed=found.malformed,
+        too_many_decimals=found.too_many_decimals,
+        overflow=found.overflow | far,
+    )
+
+
+def _currency_codes(rows: int, style: MoneyStyle, currencies: pa.StringArray | None) -> pa.StringArray:
+    if currencies is not None:
+        return currencies
+    return pa.repeat(pa.scalar(style.currency, pa.string()), rows)
+
+
+def _currency_faults(around: Around, codes: pa.StringArray, style: MoneyStyle) -> list[Fault]:
+    """Return what is wrong about the currencies: no code, or a symbol that means another one."""
+    coded = codes.dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    code_numbers = coded.indices.fill_null(len(names)).to_numpy()
+    marks = [currencies_of(mark) for mark in around.marks]
+    fits = np.array(
+        [
+            [not mark or (known is not None and name in known) for name in (*names, None)]
+            for mark, known in zip(around.marks, marks, strict=True)
+        ],
+        dtype=np.bool_,
+    ).reshape(len(marks), len(names) + 1)
+    valid = np.array([_CODE.fullmatch(name) is not None for name in names] + [style.currency is None], np.bool_)
+    expected = f"an amount in {style.currency}" if style.currency else "an amount in the currency of its record"
+    return [
+        Fault(code="bad_money", rows=~fits[around.mark_numbers, code_numbers], expected=expected),
+        Fault(code="bad_money", rows=~valid[code_numbers], expected="a currency as ISO 4217 code, such as USD"),
+    ]

@@ -1,0 +1,127 @@
+"""Timestamps, dates and epochs: columns of text to microseconds in UTC and to days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from trunkline.clock_reader import Clock, read_clock
+from trunkline.numerals import NumeralStyle, read_numerals, sign_of
+from trunkline.parsed import Fault, Parsed, fixed_width
+from trunkline.text_bytes import TextBytes
+from trunkline.time_formats import ISO_DATES, ISO_TIMESTAMPS
+from trunkline.zones import MICROSECONDS, AmbiguousTime, to_universal
+
+TIMESTAMP = pa.timestamp("us", "UTC")
+_DAY = 86_400 * MICROSECONDS
+_EPOCH_DECIMALS = {"epoch_s": 6, "epoch_ms": 3, "epoch_us": 0}
+_LAST_EPOCH = 253_402_300_800 * MICROSECONDS  # the year 10000
+
+
+def parse_timestamps(
+    text: TextBytes,
+    *,
+    formats: Sequence[str] = (),
+    zone: str | None,
+    ambiguous_time: AmbiguousTime = "reject",
+) -> Parsed:
+    """
+    Return timestamps, as timestamp[us, UTC].
+
+    Args:
+        text: Values such as ``2022-01-01 10:00:00``.
+        formats: strptime formats, the first that fits a value counts; none: ISO 8601 with " " or "T", minutes
+            or seconds with up to six decimals, and an offset or none.
+        zone: Zone of the values that state no offset; None: they are bad.
+        ambiguous_time: What a time means that the zone had twice.  A time that the zone never had (the clock
+            was set forward over it) is always bad.
+
+    Leap seconds (``:60``) and ``24:00`` are bad: no timestamp can hold them.
+    """
+    clock = read_clock(text, formats or ISO_TIMESTAMPS)
+    faults = [Fault(code="bad_timestamp", rows=clock.bad, expected=f"a real time as in {_example(formats)}")]
+    local = clock.days * _DAY + clock.microseconds
+    if clock.zoned.all():
+        return Parsed(columns=(fixed_width(local - clock.offsets, TIMESTAMP),), faults=tuple(faults))
+    if zone is None:
+        faults.append(
+            Fault(
+                code="bad_timestamp",
+                rows=~clock.zoned,
+                expected="a time with its offset from UTC, as no time zone is stated",
+            )
+        )
+        return Parsed(columns=(fixed_width(local - clock.offsets, TIMESTAMP),), faults=tuple(faults))
+    times, more = _in_zone(clock, local, zone, ambiguous_time)
+    return Parsed(columns=(fixed_width(times, TIMESTAMP),), faults=(*faults, *more))
+
+
+def _in_zone(
+    clock: Clock, local: np.ndarray[tuple[int], np.dtype[np.int64]], zone: str, ambiguous_time: AmbiguousTime
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], list[Fault]]:
+    """Return UTC times, and the faults of those that the zone had twice or never."""
+    if clock.bad.any():  # what was not read says nothing about the years to look at
+        local = np.where(clock.bad, 0, local)
+    universal = to_universal(local, zone, ambiguous_time)
+    faults = [
+        Fault(
+            code="bad_timestamp",
+            rows=universal.nonexistent & ~clock.zoned,
+            expected=f"a time that clocks in {zone} showed (they were set forward over this one)",
+        )
+    ]
+    if ambiguous_time == "reject":
+        faults.append(
+            Fault(
+                code="bad_timestamp",
+                rows=universal.ambiguous & ~clock.zoned,
+                expected=f"a time that clocks in {zone} showed once; ambiguous_time = earlier or later decides",
+            )
+        )
+    if clock.zoned.any():
+        return np.where(clock.zoned, local - clock.offsets, universal.times), faults
+    return universal.times, faults
+
+
+def _example(formats: Sequence[str]) -> str:
+    return " or ".join(formats) if formats else "2022-01-31 23:59:59 or 2022-01-31T23:59:59+00:00"
+
+
+def parse_epochs(text: TextBytes, *, unit: str) -> Parsed:
+    """
+    Return seconds, milliseconds or microseconds since 1970 as timestamp[us, UTC].
+
+    Args:
+        text: Digits, with "-" before 1970 and as many decimals as a microsecond needs.
+        unit: ``epoch_s``, ``epoch_ms`` or ``epoch_us``.
+    """
+    scale = _EPOCH_DECIMALS[unit]
+    negative, digits = sign_of(text)
+    found = read_numerals(digits, NumeralStyle(scale=scale, point="." if scale else None))
+    times = found.magnitudes.astype(np.int64)
+    bad = found.malformed | found.too_many_decimals
+    far = found.overflow | (found.magnitudes >= np.uint64(_LAST_EPOCH))
+    times = np.where(negative, -times, times)
+    return Parsed(
+        columns=(fixed_width(times, TIMESTAMP),),
+        faults=(
+            Fault(code="bad_timestamp", rows=bad, expected=f"{_UNITS[unit]} since 1970"),
+            Fault(code="out_of_range", rows=far, expected=f"{_UNITS[unit]} since 1970 of a year up to 9999"),
+        ),
+    )
+
+
+_UNITS = {"epoch_s": "seconds", "epoch_ms": "milliseconds", "epoch_us": "microseconds"}
+
+
+def parse_dates(text: TextBytes, *, formats: Sequence[str] = ()) -> Parsed:
+    """Return dates as date32; *formats* as for timestamps, none: ``2022-01-31``."""
+    clock = read_clock(text, formats or ISO_DATES)
+    days = clock.days.astype(np.int32)
+    expected = f"a real date as in {' or '.join(formats) if formats else '2022-01-31'}"
+    return Parsed(
+        columns=(fixed_width(days, pa.date32()),),
+        faults=(Fault(code="bad_date", rows=clock.bad, expected=expected),),
+    )

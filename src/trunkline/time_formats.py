@@ -1,0 +1,116 @@
+"""How times are written: strptime's directives as a list of steps that a parser can follow, and what is allowed.
+
+Source: the directives and what they mean, Python's `datetime.strptime`.  Stricter here: a number has all its
+digits (`%m` is two), whitespace is itself, and there are no locales.  Added: `%-d`, `%-m`, `%-H`, `%-I` take
+one digit or two, as GNU date writes them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+Part = Literal["year", "short_year", "month", "day", "hour", "hour12", "minute", "second", "pm", "weekday"]
+
+MONTHS: Final = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+ISO_TIMESTAMPS: Final = tuple(
+    f"%Y-%m-%d{between}{clock}{zone}"
+    for zone in ("", "%z")
+    for between in (" ", "T")
+    for clock in ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M")
+)
+ISO_DATES: Final = ("%Y-%m-%d",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Literally:
+    """Exactly these bytes."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number:
+    """A number of *least* to *most* digits."""
+
+    part: Part
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Name:
+    """One of *names*, in upper or lower case; its place in the list is the value."""
+
+    part: Part
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fraction:
+    """One to six digits behind the point of a second."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offset:
+    """``Z``, ``+hhmm``, ``+hh:mm`` or ``+hh``."""
+
+
+Step = Literally | Number | Name | Fraction | Offset
+
+_DIRECTIVES: Final[dict[str, Step]] = {
+    "Y": Number(part="year", least=4, most=4),
+    "y": Number(part="short_year", least=2, most=2),
+    "m": Number(part="month", least=2, most=2),
+    "d": Number(part="day", least=2, most=2),
+    "H": Number(part="hour", least=2, most=2),
+    "I": Number(part="hour12", least=2, most=2),
+    "M": Number(part="minute", least=2, most=2),
+    "S": Number(part="second", least=2, most=2),
+    "-m": Number(part="month", least=1, most=2),
+    "-d": Number(part="day", least=1, most=2),
+    "-H": Number(part="hour", least=1, most=2),
+    "-I": Number(part="hour12", least=1, most=2),
+    "b": Name(part="month", names=tuple(name[:3] for name in MONTHS)),
+    "B": Name(part="month", names=MONTHS),
+    "a": Name(part="weekday", names=tuple(name[:3] for name in WEEKDAYS)),
+    "A": Name(part="weekday", names=WEEKDAYS),
+    "p": Name(part="pm", names=("AM", "PM")),
+    "f": Fraction(),
+    "z": Offset(),
+    "%": Literally(data=b"%"),
+}
+_SHORTHANDS: Final = {"T": "%H:%M:%S", "F": "%Y-%m-%d", "R": "%H:%M", "D": "%m/%d/%y"}
+
+
+_PIECE: Final = re.compile(r"%(?P<directive>-?.?)|(?P<text>[^%]+)", re.DOTALL)
+
+
+@lru_cache(maxsize=256)
+def steps_of(pattern: str) -> tuple[Step, ...]:
+    """
+    Return the steps of a strptime format.
+
+    Raises:
+        ValueError: If it has a directive that is not known.
+    """
+    steps: list[Step] = []
+    for piece in _PIECE.finditer(pattern):
+        directive = piece["directive"]
+        if directive is None:
+            steps.append(Literally(data=piece["text"].encode()))
+        elif directive in _SHORTHANDS:
+            steps.extend(steps_of(_SHORTHANDS[directive]))
+        elif directive in _DIRECTIVES:
+            steps.append(_DIRECTIVES[directive])
+        else:
+            known = " ".join(f"%{name}" for name in (*_DIRECTIVES, *_SHORTHANDS))
+            raise ValueError(f"format {pattern!r} has '%{directive}', expected one of {known}")
+    return tuple(steps)
