@@ -23,7 +23,7 @@ from trunkline.cache_format import (
     unpack_typed,
     unseal,
 )
-from trunkline.cache_port import BlockCache, CacheCounts, NullCache
+from trunkline.cache_port import BlockCache, CacheTally, NullCache
 from trunkline.errors import UsageError
 from trunkline.redis_client import (
     bounded_copy,
@@ -85,7 +85,10 @@ def cache_for(client: redis.Redis | BlockCache | None) -> BlockCache:
         return client
     if not isinstance(client, redis.Redis):
         found = f"{type(client).__module__}.{type(client).__name__}"
-        raise UsageError(f"redis= is a {found}, expected a redis.Redis", hint="asyncio clients do not fit here")
+        raise UsageError(
+            f"found a {found} as redis, expected a redis.Redis",
+            hint="make one with redis.Redis.from_url(URL); asyncio and cluster clients do not fit here",
+        )
     with _caches_lock:
         cache = _caches.get(client)
         if cache is None:
@@ -129,11 +132,11 @@ class Cache:
         self._warned = False
         self._reads = breaker()
         self._writes = breaker()
-        self._counts = CacheCounts()
+        self._counts = CacheTally()
         self._lock = threading.Lock()
 
     @property
-    def counts(self) -> CacheCounts:
+    def counts(self) -> CacheTally:
         """What it has done so far."""
         return self._counts
 
@@ -212,4 +215,4 @@ class Cache:
 
     def _count(self, **more: int) -> None:
         with self._lock:
-            self._counts += CacheCounts(**more)
+            self._counts += CacheTally(**more)

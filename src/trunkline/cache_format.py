@@ -10,6 +10,8 @@ Source: the Arrow columnar format, section "IPC Streaming Format"; the BLAKE3 pa
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -84,10 +86,11 @@ def unpack_text(payload: memoryview) -> TextBlock:
     Raises:
         BadValueError: If the payload is of another schema or contradicts itself.
     """
-    batch, lines, rejects, counts = _unpack(payload, ("read",))
-    _require(all(_is_text(column.type) for column in batch.columns), "columns that are not text")
-    _require(not any(column.null_count for column in batch.columns), "nulls in text")
-    _require(counts["read"] == len(batch) + len(rejects), "records that do not add up")
+    with _foreign_is_bad():
+        batch, lines, rejects, counts = _unpack(payload, ("read",))
+        _require(all(_is_text(column.type) for column in batch.columns), "columns that are not text")
+        _require(not any(column.null_count for column in batch.columns), "nulls in text")
+        _require(counts["read"] == len(batch) + len(rejects), "records that do not add up")
     return TextBlock(batch=batch, lines=lines, rejects=rejects, read=counts["read"])
 
 
@@ -107,13 +110,14 @@ def unpack_typed(payload: memoryview) -> TypedBlock:
     Raises:
         BadValueError: If the payload is of another schema or contradicts itself.
     """
-    batch, lines, rejects, counts = _unpack(payload, ("read", "filtered"))
-    _require(batch.schema.names[-1:] == ["record_key"], "no record_key at the end")
-    _require(batch.columns[-1].type == pa.binary(16), "a record_key of another type")
-    _require(batch.columns[-1].null_count == 0, "calls without a key")
-    _require(counts["filtered"] >= 0, "records that do not add up")
-    _require(counts["read"] == len(batch) + len(rejects) + counts["filtered"], "records that do not add up")
-    return TypedBlock(batch=batch, lines=lines, rejects=rejects, read=counts["read"], filtered=counts["filtered"])
+    with _foreign_is_bad():
+        batch, lines, rejects, counts = _unpack(payload, ("read", "filtered"))
+        read, filtered = counts["read"], counts["filtered"]
+        _require(batch.schema.names[-1:] == ["record_key"], "no record_key at the end")
+        _require(batch.columns[-1].type == pa.binary(16), "a record_key of another type")
+        _require(batch.columns[-1].null_count == 0, "calls without a key")
+        _require(filtered >= 0 and read == len(batch) + len(rejects) + filtered, "records that do not add up")
+    return TypedBlock(batch=batch, lines=lines, rejects=rejects, read=read, filtered=filtered)
 
 
 def _pack(calls: pa.RecordBatch, lines: Lines, rejects: pa.RecordBatch, counts: dict[str, int]) -> memoryview:
@@ -137,12 +141,9 @@ def _write(sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
 def _unpack(
     payload: memoryview, names: tuple[str, ...]
 ) -> tuple[pa.RecordBatch, Lines, pa.RecordBatch, dict[str, int]]:
-    try:
-        source = pa.BufferReader(pa.py_buffer(payload))
-        stored, rejects = _read(source), _read(source)
-        counts = {name: int(stored.schema.metadata[name.encode()]) for name in names}
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, StopIteration) as exc:
-        raise BadValueError("not the Arrow IPC streams that were expected") from exc
+    source = pa.BufferReader(pa.py_buffer(payload))
+    stored, rejects = _read(source), _read(source)
+    counts = {name: int(stored.schema.metadata[name.encode()]) for name in names}
     _require(source.tell() == source.size(), "more than was written")
     _require(stored.schema.field(-1).equals(_STEP), "no line numbers")
     _require(rejects.schema.equals(REJECT_SCHEMA), "rejects of another schema")
@@ -159,6 +160,17 @@ def _read(source: pa.NativeFile) -> pa.RecordBatch:
             raise BadValueError("more batches than were written")
     batch.validate(full=True)  # without a secret, a stranger may have written it: offsets must stay inside
     return batch
+
+
+@contextmanager
+def _foreign_is_bad() -> Iterator[None]:
+    """Turn what pyarrow raises for bytes that it cannot make sense of into BadValueError."""
+    try:
+        yield
+    except BadValueError:
+        raise
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError, StopIteration) as exc:
+        raise BadValueError("not the Arrow IPC streams that were expected") from exc
 
 
 def _require(condition: bool, otherwise: str) -> None:

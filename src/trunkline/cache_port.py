@@ -9,7 +9,7 @@ from trunkline.blocks import TextBlock, TypedBlock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CacheCounts:
+class CacheTally:
     """
     What a cache has done so far; the difference of two of these is what it did in between.
 
@@ -33,11 +33,11 @@ class CacheCounts:
     bytes_read: int = 0
     bytes_written: int = 0
 
-    def __add__(self, other: CacheCounts) -> CacheCounts:
-        return CacheCounts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+    def __add__(self, other: CacheTally) -> CacheTally:
+        return CacheTally(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
-    def __sub__(self, other: CacheCounts) -> CacheCounts:
-        return CacheCounts(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
+    def __sub__(self, other: CacheTally) -> CacheTally:
+        return CacheTally(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
 
 
 class BlockCache(Protocol):
@@ -49,7 +49,7 @@ class BlockCache(Protocol):
     """
 
     @property
-    def counts(self) -> CacheCounts:
+    def counts(self) -> CacheTally:
         """What it has done so far."""
 
     def get_text(self, key: str) -> TextBlock | None:
@@ -71,7 +71,7 @@ class BlockCache(Protocol):
 class NullCache:
     """A cache that keeps nothing and counts nothing, where no Redis is configured."""
 
-    counts = CacheCounts()
+    counts = CacheTally()
 
     def get_text(self, key: str) -> TextBlock | None:
         """Return None."""

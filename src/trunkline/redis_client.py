@@ -224,4 +224,5 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.AuthenticationError, "it refused the user name or password"),
     (exceptions.MaxConnectionsError, "all connections of the client are in use"),
     (exceptions.InvalidResponse, "what answers there does not speak the Redis protocol"),
+    (exceptions.ConnectionError, "it closed the connection"),
 )
