@@ -1,0 +1,258 @@
+"""The public load: once, balanced, all or nothing, in the caller's transaction, against a real PostgreSQL."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from trunkline import extract, load, load_layout, transform
+from trunkline.errors import ReloadNeededError, SchemaError, UsageError
+
+REFERENCE = Path("examples/customer_call_logs.csv")
+HEADER = "customer_id,call_cost,call_destination,call_date,call_duration"
+FIRST = "1001,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30"
+SECOND = "1002,$2.50,Mombasa,2022-01-01 10:05:00,00:08:15"
+THIRD = "1003,$0.50,Nakuru,2022-01-02 10:10:00,00:03:45"
+
+
+@pytest.fixture
+def layout():
+    return load_layout("customer_call_logs")
+
+
+@pytest.fixture
+def connection(database_url):
+    opened = psycopg2.connect(database_url)
+    yield opened
+    opened.close()
+
+
+def load_text(connection, layout, *records, source="calls.csv"):
+    """Load records through the public functions and commit; return the books."""
+    data = "\n".join((HEADER, *records)).encode()
+    frame = extract(io.BytesIO(data), layout)
+    frame.attrs["source"] = source
+    calls, rejects = transform(frame, layout)
+    books = load(calls, connection, layout, rejects)
+    connection.commit()
+    return books
+
+
+def fetch(connection, statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def count_calls(connection):
+    return fetch(connection, "select count(*) from customer_call_logs")[0][0]
+
+
+def test_the_reference_file_loads_exactly(connection, layout):
+    """Nine calls of three customers, 13.70 USD, 3,720 seconds: 1.20+2.50+0.50+1.80+1.25+1.00+0.75+3.20+1.50."""
+    calls, rejects = transform(extract(REFERENCE, layout), layout)
+    books = load(calls, connection, layout, rejects)
+    connection.commit()
+
+    assert (books.status, books.read, books.loaded, books.rejected) == ("loaded", 9, 9, 0)
+    assert books.totals.to_dict() == {"duration_s": 3720, "cost": {"USD": "13.70"}}
+    assert fetch(
+        connection, "select sum(cost), sum(duration_s), count(distinct customer_id) from customer_call_logs"
+    ) == [(Decimal("13.700000"), 3720, 3)]
+
+
+def test_times_are_read_in_the_zone_of_the_layout(connection, layout):
+    """Ten o'clock in Nairobi is seven in UTC, all year."""
+    load_text(connection, layout, FIRST)
+
+    assert fetch(connection, "select started_at at time zone 'UTC' from customer_call_logs")[0][0].hour == 7
+
+
+def test_the_same_content_again_is_unchanged(connection, layout):
+    """Under another name, too; no call and no load is added, and the earlier numbers are repeated."""
+    first = load_text(connection, layout, FIRST, SECOND)
+    again = load_text(connection, layout, FIRST, SECOND, source="copy.csv")
+
+    assert (again.status, again.load_id, again.read, again.loaded) == ("unchanged", first.load_id, 2, 2)
+    assert count_calls(connection) == 2
+    assert fetch(connection, "select count(*) from trunkline.loads") == [(1,)]
+
+
+def test_of_an_overlapping_source_only_new_calls_are_loaded(connection, layout):
+    """What another source brought is counted as a duplicate; so are its sums."""
+    load_text(connection, layout, FIRST, SECOND)
+    books = load_text(connection, layout, SECOND, THIRD)
+
+    assert (books.loaded, books.duplicates, books.duplicates_in_source, books.rejected) == (1, 1, 0, 0)
+    assert count_calls(connection) == 3
+    assert fetch(
+        connection,
+        f"select typed, loaded, duplicates from trunkline.totals where load_id = {books.load_id} and measure = 'cost'",
+    ) == [(Decimal("3.00"), Decimal("0.50"), Decimal("2.50"))]
+
+
+def test_of_identical_records_in_a_source_one_is_loaded(connection, layout):
+    """The others are duplicates in the source."""
+    books = load_text(connection, layout, FIRST, SECOND, FIRST, FIRST)
+
+    assert (books.read, books.loaded, books.duplicates, books.duplicates_in_source) == (4, 2, 2, 2)
+
+
+def test_the_same_key_with_other_values_is_a_conflict(connection, layout):
+    """It is rejected with its original bytes, and the message names the load and the line that were kept."""
+    first = load_text(connection, layout, SECOND, FIRST)
+    corrected = FIRST.replace("$1.20", "$1.30")
+    books = load_text(connection, layout, corrected, THIRD)
+
+    assert (books.loaded, books.duplicates, books.rejected, books.conflicts) == (1, 0, 1, 1)
+    assert books.rejected_by == {"conflict": 1}
+    ((raw, line, message, kept_load, kept_line),) = fetch(
+        connection, "select raw, source_line, message, kept_load_id, kept_source_line from trunkline.rejects"
+    )
+    assert (bytes(raw), line, kept_load, kept_line) == (corrected.encode(), 2, first.load_id, 3)
+    assert f"load {first.load_id}, line 3" in message
+    assert fetch(connection, "select cost from customer_call_logs where customer_id = 1001") == [(Decimal("1.20"),)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "cost", "counts"),
+    [("skip", "1.20", (1, 1, 0)), ("replace", "1.30", (2, 0, 0))],
+)
+def test_a_layout_may_settle_conflicts(connection, layout, policy, cost, counts):
+    """skip keeps what is there and counts a duplicate; replace loads the new values in its place."""
+    load_text(connection, layout, FIRST, SECOND)
+    settled = layout.model_copy(update={"on_conflict": policy})
+    books = load_text(connection, settled, FIRST.replace("$1.20", "$1.30"), THIRD)
+
+    assert (books.loaded, books.duplicates, books.rejected) == counts
+    assert books.conflicts == (1 if policy == "skip" else 0)
+    assert fetch(connection, "select cost from customer_call_logs where customer_id = 1001") == [(Decimal(cost),)]
+
+
+def test_a_record_that_came_twice_is_compared_with_the_call_that_is_there(connection, layout):
+    """Of a corrected and an original record of a loaded call, the corrected one is the conflict."""
+    load_text(connection, layout, FIRST)
+    books = load_text(connection, layout, FIRST.replace("$1.20", "$9.99"), FIRST, SECOND)
+
+    assert (books.loaded, books.duplicates, books.conflicts) == (1, 1, 1)
+    assert fetch(connection, "select source_line from trunkline.rejects") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "truncate customer_call_logs",
+        "drop table customer_call_logs cascade",
+        "delete from customer_call_logs where customer_id = 1001",
+        "truncate customer_call_logs_20220101",
+        "drop table customer_call_logs_20220101",
+        "alter table customer_call_logs detach partition customer_call_logs_20220101",
+    ],
+)
+def test_content_that_is_no_longer_there_is_not_unchanged(connection, layout, harm):
+    """What was taken out by hand is loaded again."""
+    load_text(connection, layout, FIRST, THIRD)
+    fetch(connection, f"{harm}; select 1")
+    connection.commit()
+    books = load_text(connection, layout, FIRST, THIRD)
+
+    assert books.status == "loaded"
+    assert count_calls(connection) == 2
+
+
+@pytest.mark.parametrize("terms", [{"timezone": "Europe/Berlin"}, {"currency": "KES"}])
+def test_the_same_content_on_other_terms_is_refused(connection, layout, terms):
+    """Each call would get another time or amount and be there twice; the message names the way out."""
+    load_text(connection, layout, FIRST)
+
+    with pytest.raises(ReloadNeededError, match="--reload"):
+        load_text(connection, layout.with_overrides(**terms), FIRST)
+
+
+def test_nothing_stays_if_the_caller_rolls_back(connection, layout):
+    """Calls, rejects, books and even the call table are the caller's to commit."""
+    calls, rejects = transform(extract(REFERENCE, layout), layout)
+    load(calls, connection, layout, rejects)
+    connection.rollback()
+
+    assert fetch(connection, "select to_regclass('customer_call_logs')") == [(None,)]
+    assert fetch(connection, "select count(*) from trunkline.loads") == [(0,)]
+
+
+def test_bad_records_are_kept_beside_good_ones(connection, layout):
+    """Their bytes, place, field and code are in the books; their neighbours are in the table."""
+    books = load_text(connection, layout, FIRST, "1002,free,Mombasa,2022-01-01 10:05:00,00:08:15", "x", THIRD)
+
+    assert (books.read, books.loaded, books.rejected) == (4, 2, 2)
+    rows = fetch(connection, "select source_line, byte_offset, field, code from trunkline.rejects order by 1")
+    first_offset = len(HEADER) + 1 + len(FIRST) + 1
+    assert rows == [
+        (3, first_offset, "cost", "bad_money"),
+        (4, first_offset + len("1002,free,Mombasa,2022-01-01 10:05:00,00:08:15") + 1, None, "too_few_fields"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        "update trunkline.loads set loaded = loaded + 1",
+        "update trunkline.totals set loaded = loaded + 0.01",
+        "update trunkline.blocks set read = read + 1",
+    ],
+)
+def test_the_database_refuses_books_that_do_not_balance(connection, layout, cheat):
+    """The balance is a constraint, not a promise of this program."""
+    load_text(connection, layout, FIRST)
+
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        fetch(connection, cheat)
+
+
+def test_calls_of_a_day_are_a_partition_and_nothing_stays_staged(connection, layout):
+    """Two days, two partitions with bounds in UTC; the staging schema is empty."""
+    load_text(connection, layout, FIRST, THIRD)
+
+    assert fetch(
+        connection,
+        "select inhrelid::regclass::text from pg_inherits where inhparent = 'customer_call_logs'::regclass"
+        " and inhrelid::regclass::text like 'customer%\\_2%' order by 1",
+    ) == [("customer_call_logs_20220101",), ("customer_call_logs_20220102",)]
+    assert fetch(connection, "select count(*) from pg_tables where schemaname = 'trunkline_staging'") == [(0,)]
+
+
+def test_a_table_of_somebody_else_is_not_touched(connection, layout):
+    """A table of that name that trunkline did not make is an error with the next step."""
+    fetch(connection, "create table customer_call_logs (id int); select 1")
+    connection.commit()
+
+    with pytest.raises(SchemaError, match="was not made by trunkline"):
+        load_text(connection, layout, FIRST)
+
+
+def test_calls_without_a_column_of_the_layout_are_refused(connection, layout):
+    """The message names the column."""
+    calls, rejects = transform(extract(REFERENCE, layout), layout)
+
+    with pytest.raises(UsageError, match="cost"):
+        load(calls.drop(columns="cost"), connection, layout, rejects)
+
+
+def test_records_that_the_caller_took_out_are_filtered(connection, layout):
+    """What was read and is neither a call nor a reject any more is accounted for."""
+    calls, rejects = transform(extract(REFERENCE, layout), layout)
+    books = load(calls[calls["customer_id"] == 1001], connection, layout, rejects)
+
+    assert (books.read, books.loaded, books.filtered) == (9, 3, 6)
+
+
+def test_the_view_of_all_calls_has_the_calls(connection, layout):
+    """`trunkline.calls` unites call tables under canonical types."""
+    load_text(connection, layout, FIRST)
+
+    assert fetch(connection, "select customer_id, duration_s, cost, currency from trunkline.calls") == [
+        ("1001", Decimal(330), Decimal("1.20"), "USD")
+    ]
