@@ -106,6 +106,8 @@ def write_sample(
                 sample.bytes += data.write(_tally(chunk, sketch, sample))
                 if notes:
                     notes.write(_manifest(chunk, sketch))
+    except BrokenPipeError:
+        raise  # whoever reads *out* has seen enough
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SourceError(f"cannot write the sample: {reason}", where=error.filename) from error

@@ -1,0 +1,54 @@
+"""`trunkline config`: every setting with its value and where it came from."""
+
+from __future__ import annotations
+
+import typer
+
+from trunkline.cli_options import (
+    Config,
+    Currency,
+    DatabaseUrl,
+    Json,
+    LayoutName,
+    RedisUrl,
+    SystemName,
+    Timezone,
+    Verbose,
+    invocation,
+    resolve,
+)
+from trunkline.report import print_table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module to *app*."""
+    app.command("config", epilog="Example: trunkline config --json")(config_)
+
+
+def config_(
+    context: typer.Context,
+    layout: LayoutName = None,
+    system: SystemName = None,
+    timezone: Timezone = None,
+    currency: Currency = None,
+    database_url: DatabaseUrl = None,
+    redis_url: RedisUrl = None,
+    config: Config = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show every setting and where it came from, secrets masked."""
+    resolved = resolve(
+        layout=layout,
+        system=system,
+        timezone=timezone,
+        currency=currency,
+        database_url=database_url,
+        redis_url=redis_url,
+        config=config,
+    )
+    shared = invocation(context)
+    values = resolved.shown()
+    shared.document["settings"] = {name: {"value": value, "origin": origin} for name, value, origin in values}
+    if not shared.json:
+        print_table(("setting", "value", "from"), values)

@@ -1,0 +1,137 @@
+"""Which servers a command uses: the user's own, by URL or libpq's environment, or the embedded pair.
+
+Nothing heavy is imported before it is needed: a command that only asks for the books pays for no cache.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trunkline.database import Connection, connect, describe
+from trunkline.retrying import ATTEMPTS, retrying
+from trunkline.schema import check_schema, migrate
+from trunkline.settings import choose_database
+
+if TYPE_CHECKING:
+    from trunkline.cache_port import BlockCache
+    from trunkline.settings import Settings
+
+Warn = Callable[[str], None]
+"""Told, in one line, what went wrong without ending the work."""
+
+
+def _warn_user(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """
+    Servers to work with.
+
+    Attributes:
+        database_url: None: all from libpq's environment.
+        redis_url: "none" for no cache on purpose, None for none because nobody named one.
+        settings: Where the cache's time to live and secret come from.
+        warn: Told once if the cache fails, and before every new attempt to reach PostgreSQL.
+        described: Which database it is, without secrets: the first line that every run prints.
+        address: Its URL, without password and options.
+        psql: The psql of the embedded PostgreSQL; None for another, whose user has one on PATH.
+    """
+
+    database_url: str | None
+    redis_url: str | None
+    settings: Settings
+    warn: Warn
+    described: str = ""
+    address: str = ""
+    psql: Path | None = None
+
+    def connect(self) -> Connection:
+        """Open a new session, which the caller closes."""
+        return connect(self.database_url)
+
+    @cached_property
+    def cache(self) -> BlockCache:
+        """The cache; it connects when it is first asked for something."""
+        from trunkline.cache import connect_cache
+
+        if self.redis_url is None:
+            self.warn("no cache: no Redis is named; set TRUNKLINE_REDIS_URL, or to 'none' to silence this")
+        secret = self.settings.cache_secret
+        return connect_cache(
+            self.redis_url,
+            secret=secret.get_secret_value() if secret else None,
+            ttl_s=self.settings.cache_ttl_s,
+            warn=self.warn,
+        )
+
+    def warn_retry(self, reason: str, wait_s: float) -> None:
+        """Say that work on PostgreSQL is tried again; for `retrying`."""
+        self.warn(f"{reason}; trying again in {wait_s:.1f} s")
+
+
+@contextmanager
+def open_servers(
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    *,
+    warn: Warn = _warn_user,
+    patient: bool = True,
+    check: bool = True,
+) -> Iterator[Servers]:
+    """
+    Open the servers that *settings* and *environ* (by default the process's own) choose.
+
+    Args:
+        patient: Wait for a PostgreSQL that is away, with a bounded number of attempts.
+        check: Make sure that the schema is current.  The embedded database, which nobody else looks after, is
+            migrated; any other is only checked.
+
+    Raises:
+        DatabaseError: If the database cannot be reached or refuses.
+        SchemaError: If its schema is missing, older or newer than this program.
+        EmbeddedError: If the embedded servers cannot run here.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = choose_database(settings, environ)
+    prepare: Callable[[Connection], object]
+    with ExitStack() as stack:
+        if chosen == "embedded":
+            servers, prepare = stack.enter_context(_embedded(settings, environ, warn)), migrate
+        else:
+            servers = Servers(database_url=chosen, redis_url=settings.redis_url, settings=settings, warn=warn)
+            prepare = check_schema
+        reach = retrying(attempts=ATTEMPTS if patient else 1, on_retry=servers.warn_retry)
+        yield reach(_greet, servers, prepare if check else None)
+
+
+@contextmanager
+def _embedded(settings: Settings, environ: Mapping[str, str], warn: Warn) -> Iterator[Servers]:
+    from trunkline.embedded import Embedded, default_home
+
+    with Embedded(settings.home or default_home(environ)) as pair:
+        yield Servers(
+            database_url=pair.database_url,
+            redis_url=settings.redis_url or pair.redis_url,
+            settings=settings,
+            warn=warn,
+            described=f"embedded PostgreSQL in {pair.home}",
+            psql=pair.psql_path,
+        )
+
+
+def _greet(servers: Servers, prepare: Callable[[Connection], object] | None) -> Servers:
+    """Connect once, so that what is wrong shows before any work, and learn which database it is."""
+    with closing(servers.connect()) as connection:
+        if prepare:
+            prepare(connection)
+        address = describe(connection)
+    return replace(servers, address=address, described=servers.described or address)
