@@ -60,7 +60,9 @@ def print_line(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, file: TextIO | None = None) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, file: TextIO | None = None, header: bool = True
+) -> None:
     """
     Print rows under *columns* to *file*, stdout by default.
 
@@ -69,18 +71,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, fil
     from rich.console import Console
 
     stream = file or sys.stdout
-    console = Console(file=stream, width=None if stream.isatty() else _PIPE_COLUMNS, highlight=False)
-    console.print(_table(columns, [list(row) for row in rows]))
+    looked_at = stream.isatty()
+    console = Console(file=stream, width=None if looked_at else _PIPE_COLUMNS, highlight=False)
+    console.print(_table(columns, [list(row) for row in rows], ruled=looked_at and header, header=header))
 
 
-def _table(columns: Sequence[str], rows: list[list[object]]) -> Table:
+def _table(columns: Sequence[str], rows: list[list[object]], *, ruled: bool, header: bool) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD if ruled else None, pad_edge=False, show_header=header)
     for number, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[number], int | float | Decimal | None) for row in rows)
+        numeric = header and bool(rows) and all(isinstance(row[number], int | float | Decimal | None) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))  # Text: a name like "[red]" is not markup
@@ -89,7 +92,8 @@ def _table(columns: Sequence[str], rows: list[list[object]]) -> Table:
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print one thing to stdout, a fact a line; what is not known is left out."""
-    print_table(("", ""), ((name, value) for name, value in facts.items() if value not in (None, "")))
+    known = [(name, value) for name, value in facts.items() if value not in (None, "")]
+    print_table(("fact", "value"), known, header=False)
 
 
 def cell(value: object) -> str:
@@ -141,7 +145,7 @@ def print_books(books: Sequence[Books]) -> None:
     rejected = sum((entry["rejected"] for entry in entries), 0)
     if rejected:
         loads = [str(entry["load_id"]) for entry in entries if entry["rejected"] and entry["load_id"] is not None]
-        hint = f"; see 'trunkline rejects list {loads[0]}'" if loads else ""
+        hint = f"; see 'trunkline rejects list --load {loads[0]}'" if loads else ""
         print_line(f"{rejected:,} rejected: {_by_code(entries)}{hint}")
 
 

@@ -73,7 +73,7 @@ class Servers:
             warn=self.warn,
         )
 
-    def warn_retry(self, reason: str, wait_s: float) -> None:
+    def on_retry(self, reason: str, wait_s: float) -> None:
         """Say that work on PostgreSQL is tried again; for `retrying`."""
         self.warn(f"{reason}; trying again in {wait_s:.1f} s")
 
@@ -109,7 +109,7 @@ def open_servers(
         else:
             servers = Servers(database_url=chosen, redis_url=settings.redis_url, settings=settings, warn=warn)
             prepare = check_schema
-        reach = retrying(attempts=ATTEMPTS if patient else 1, on_retry=servers.warn_retry)
+        reach = retrying(attempts=ATTEMPTS if patient else 1, on_retry=servers.on_retry)
         yield reach(_greet, servers, prepare if check else None)
 
 

@@ -1,0 +1,130 @@
+"""What people read: tables, facts, sums of books, and bytes that are shown so that each can be told."""
+
+import io
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from trunkline.books import Books, Totals
+from trunkline.errors import SourceError
+from trunkline.report import (
+    BOOKS_COLUMNS,
+    cell,
+    error_line,
+    print_books,
+    print_facts,
+    print_table,
+    readable,
+    render_json,
+)
+
+LOADED = Books(
+    source="calls.csv",
+    layout="customer_call_logs",
+    status="loaded",
+    load_id=41,
+    read=1_200,
+    loaded=1_190,
+    rejected=10,
+    rejected_by={"bad_money": 7, "missing_value": 3},
+    totals=Totals(duration_s=Decimal(3720), cost={"USD": Decimal("13.70")}),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (True, "yes"),
+        (2_000_000, "2,000,000"),
+        (0.126, "0.13"),
+        (Decimal("1234.50"), "1,234.50"),
+        (datetime(2022, 1, 1, 10, 0, 0, 123, tzinfo=UTC), "2022-01-01 10:00:00+00:00"),
+        ({"USD": "13.70", "EUR": "1.00"}, "13.70 USD, 1.00 EUR"),
+        ({"": "13.70"}, "13.70"),
+        ({}, ""),
+        (b"\xa5,1\x00", "\\xa5,1\\x00"),
+        ("[red]", "[red]"),
+    ],
+)
+def test_a_value_reads_well(value, text):
+    """Numbers have separators, mappings read as amounts, bytes are escaped."""
+    assert cell(value) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"Nairobi", "Nairobi"),
+        ("Murang\u2019a".encode(), "Murang\u2019a"),
+        (b"Nai\xa5robi", r"Nai\xa5robi"),
+        (b"a\x00b\tc", r"a\x00b\tc"),
+        (b"\x1b[31m", r"\x1b[31m"),
+    ],
+)
+def test_bytes_cannot_play_tricks_on_a_terminal(raw, text):
+    """Text stays text; what is no text, or would move the cursor, is escaped."""
+    assert readable(raw) == text
+
+
+def test_json_keeps_what_floats_would_lose():
+    """Exact numbers are text, times are ISO 8601, bytes are escaped text."""
+    document = {"cost": Decimal("13.70"), "at": datetime(2022, 1, 1, tzinfo=UTC), "raw": b"\xa5"}
+
+    assert json.loads(render_json(document)) == {"cost": "13.70", "at": "2022-01-01T00:00:00+00:00", "raw": "\\xa5"}
+
+
+def test_an_error_is_one_line():
+    """Whatever an error says, it says it on one line."""
+    error = SourceError("line\nbreak", where="calls.csv", hint="look\tthere")
+
+    assert error_line(error) == "trunkline: calls.csv: line break; look there"
+
+
+def test_a_table_in_a_pipe_cuts_nothing():
+    """A long message stands whole on one line where no terminal limits it."""
+    file = io.StringIO()
+    print_table(("load", "message"), [(7, "x" * 400)], file=file)
+    header, row = file.getvalue().strip("\n").splitlines()
+
+    assert header.split() == ["load", "message"]
+    assert row.split() == ["7", "x" * 400]
+
+
+def test_markup_in_a_name_is_only_a_name():
+    """A file called [red] is shown as such."""
+    file = io.StringIO()
+    print_table(("source",), [("[red]calls[/red].csv",)], file=file)
+
+    assert "[red]calls[/red].csv" in file.getvalue()
+
+
+def test_unknown_facts_are_left_out(capsys):
+    """What is None or empty takes no line."""
+    print_facts({"load": 7, "reason": None, "system": "", "loaded": 0})
+
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()] == [
+        ["load", "7"],
+        ["loaded", "0"],
+    ]
+
+
+def test_books_are_read_on_stderr(capsys):
+    """The table of a run leaves stdout alone, and rejects come with the next step."""
+    print_books([LOADED])
+    captured = capsys.readouterr()
+    header, row, rejects = [line for line in captured.err.splitlines() if line.strip()]
+
+    assert captured.out == ""
+    assert header.split() == list(BOOKS_COLUMNS)
+    assert " ".join(row.split()) == "calls.csv loaded 41 1,200 1,190 0 10 0 3,720 13.70 USD"
+    assert rejects == "10 rejected: 7 bad_money, 3 missing_value; see 'trunkline rejects list --load 41'"
+
+
+def test_books_without_rejects_say_nothing_of_them(capsys):
+    """A clean run has a table and no more."""
+    print_books([Books(source="a.csv", layout=None, status="failed", reason="gone")])
+
+    assert "rejected:" not in capsys.readouterr().err
