@@ -111,8 +111,8 @@ class Embedded:
         deadline = time.monotonic() + self._timeout_s
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make_private(self._sockets)
             self._users = self._join(deadline)
+            _make_private(self._sockets)
             self._await_answers(deadline)
         except OSError as exc:
             self.close()
@@ -187,6 +187,7 @@ class Embedded:
             "unprivileged": server.unprivileged,
             "users": users,
             "stop": server.stop_signal,
+            "sockets": str(self._sockets),
         }
         try:
             with log.open("ab") as output:

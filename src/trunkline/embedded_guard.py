@@ -8,6 +8,7 @@ and nothing imports it.  ORDER is a JSON object:
     hand_over     directories that must belong to whoever the program runs as; may be absent
     users         descriptor of the lock that every user of the server holds shared; absent: run to completion
     stop          name of the signal that ends the server cleanly; with *users* only
+    sockets       directory to remove after the server's end, if nothing is in it; with *users* only
 """
 
 import ctypes
@@ -42,7 +43,11 @@ def main(order: dict[str, Any]) -> NoReturn:
     if "users" not in order:
         end_with_parent(signal.SIGKILL)
         os.execv(order["argv"][0], order["argv"])  # noqa: S606  # no shell is the point
+    detach()
     serve(order["argv"], users=order["users"], stop=signal.Signals[order["stop"]])
+    with suppress(OSError):  # the other server may have its socket there
+        os.rmdir(order["sockets"])  # noqa: PTH106
+    os._exit(0)
 
 
 # Identity -------------------------------------------------------------------------------------------------
@@ -143,28 +148,31 @@ def keep_reach() -> None:
 # Lifetime -------------------------------------------------------------------------------------------------
 
 
-def serve(argv: list[str], *, users: int, stop: signal.Signals) -> NoReturn:
-    """
-    Detach, run a server and end it when nobody holds the lock *users* any more, or on SIGTERM.
-
-    The kernel drops the lock of a user that is killed.  Here the lock is kept until the server has ended, so
-    that the next user waits for a clean end instead of meeting a server that is going down.
-    """
+def detach() -> None:
+    """Leave whoever asked for the server, who may end; let no terminal or service manager reach us by accident."""
     if os.fork():
         os._exit(0)
     os.setsid()
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+
+
+def serve(argv: list[str], *, users: int, stop: signal.Signals) -> None:
+    """
+    Run a server and end it when nobody holds the lock *users* any more, or on SIGTERM.
+
+    The kernel drops the lock of a user that is killed.  Here the lock is kept until this process ends, so that
+    the next user waits for a clean end instead of meeting a server that is going down.
+    """
     asked_to_end: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
-
     os.set_inheritable(users, False)
     server = start(argv, stop)
     while not ended(server):
         if asked_to_end or nobody_holds(users):
             end(server, stop)
+            return
         time.sleep(POLL_S)
-    os._exit(0)
 
 
 def start(argv: list[str], stop: signal.Signals) -> int:
@@ -200,9 +208,10 @@ def end(server: int, stop: signal.Signals) -> None:
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             if ended(server):
-                os._exit(0)
+                return
             time.sleep(0.01)
     os.kill(server, signal.SIGKILL)
+    os.waitpid(server, 0)
 
 
 def ended(server: int) -> bool:

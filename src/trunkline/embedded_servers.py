@@ -21,8 +21,8 @@ from typing import Protocol
 
 from trunkline.errors import EmbeddedError
 
-INSTALL = "pip install 'trunkline[embedded]'"
-OWN_SERVERS = "or set TRUNKLINE_DATABASE_URL and TRUNKLINE_REDIS_URL to use your own servers"
+OWN_SERVERS = "set TRUNKLINE_DATABASE_URL and TRUNKLINE_REDIS_URL to use your own servers"
+INSTALL = f"pip install 'trunkline[embedded]', or {OWN_SERVERS}"
 OLDEST_POSTGRES = 15
 POSTGRES_PORT = 5432  # names the socket; nothing listens on a network
 SYSTEM_POSTGRES = Path("/usr/lib/postgresql")  # where Debian and its kin install every major version
@@ -229,7 +229,7 @@ def postgres_programs() -> Path:
     for directory in _postgres_candidates():
         if (directory / "postgres").exists():
             return directory
-    raise EmbeddedError("no PostgreSQL is installed here", hint=f"{INSTALL}, {OWN_SERVERS}")
+    raise EmbeddedError("no PostgreSQL is installed here", hint=INSTALL)
 
 
 def valkey_program() -> Path:
@@ -245,7 +245,7 @@ def valkey_program() -> Path:
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return Path(found)
-    raise EmbeddedError("no Valkey or Redis is installed here", hint=f"{INSTALL}, {OWN_SERVERS}")
+    raise EmbeddedError("no Valkey or Redis is installed here", hint=INSTALL)
 
 
 def _postgres_candidates() -> Iterator[Path]:
@@ -268,12 +268,12 @@ def _major_version(postgres: Path) -> int:
     told = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     number = re.search(r"\d+", told.stdout)
     if number is None:
-        raise EmbeddedError(f"{postgres} does not run: {last_line(told.stderr)}", hint=f"{INSTALL}, {OWN_SERVERS}")
+        raise EmbeddedError(f"{postgres} does not run: {last_line(told.stderr)}", hint=INSTALL)
     version = int(number.group())
     if version < OLDEST_POSTGRES:
         raise EmbeddedError(
             f"{postgres} is PostgreSQL {version}, {OLDEST_POSTGRES} or newer is needed",
-            hint=f"{INSTALL}, {OWN_SERVERS}",
+            hint=INSTALL,
         )
     return version
 

@@ -1,0 +1,80 @@
+"""Real servers for the tests: one embedded pair for the whole session, a fresh database and cache for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import LiteralString
+
+import psycopg2
+import pytest
+import redis
+from psycopg2 import sql
+
+from trunkline.embedded import Embedded
+
+TEMPLATE = "trunkline_template"
+# What a killed server loses without fsync is lost to a killed machine only, and no test kills that.
+QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """The embedded pair; workers of pytest-xdist share it, since the lock in its home does not know them apart."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
+    with Embedded(home, settings=QUICK) as pair:
+        yield pair
+
+
+@pytest.fixture
+def database_url(servers: Embedded, database_template: str) -> Iterator[str]:
+    """A database of the test's own, migrated, as a URL."""
+    name = f"test_{uuid.uuid4().hex}"
+    _administer(servers, "create database {} template {}", name, database_template)
+    yield _url_of(servers, name)
+    _administer(servers, "drop database {} with (force)", name)
+
+
+@pytest.fixture
+def empty_database_url(servers: Embedded) -> Iterator[str]:
+    """A database of the test's own that nothing was migrated in."""
+    name = f"test_{uuid.uuid4().hex}"
+    _administer(servers, "create database {}", name)
+    yield _url_of(servers, name)
+    _administer(servers, "drop database {} with (force)", name)
+
+
+@pytest.fixture(scope="session")
+def database_template(servers: Embedded) -> str:
+    """Name of a database that is copied for each test; the first worker makes it."""
+    with closing(psycopg2.connect(servers.database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("select pg_advisory_lock(1)")  # let go when the connection closes
+        cursor.execute("select from pg_database where datname = %s", [TEMPLATE])
+        if cursor.rowcount == 0:
+            cursor.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
+    return TEMPLATE
+
+
+@pytest.fixture
+def redis_url(servers: Embedded) -> str:
+    """An empty logical database of the cache, one per worker of pytest-xdist, as a URL."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    url = f"{servers.redis_url}?db={int(worker.removeprefix('gw')) % 16}"
+    with closing(redis.Redis.from_url(url)) as client:
+        client.flushdb()
+    return url
+
+
+def _administer(servers: Embedded, statement: LiteralString, *names: str) -> None:
+    """Run a statement that cannot be in a transaction; *names* are its identifiers."""
+    with closing(psycopg2.connect(servers.database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _url_of(servers: Embedded, database: str) -> str:
+    return servers.database_url.replace("/postgres?", f"/{database}?")
