@@ -189,16 +189,16 @@ class Cache:
         try:
             reply = execute(self._client, *command)
         except Exception as exc:  # whatever goes wrong with Redis, the promise is a miss
-            self._note_failure(breaker, exc)
-            return None
+            if not is_foreign_type(exc):
+                self._note_failure(breaker, exc)
+                return None
+            reply = exc  # no string, so none of ours
         breaker.succeeded()
         return reply
 
     def _note_failure(self, breaker: Breaker, exc: Exception) -> None:
         self._count(errors=1)
-        if is_foreign_type(exc):
-            breaker.succeeded()
-        elif is_refusal(exc):
+        if is_refusal(exc):
             breaker.failed()
         else:
             self._reads.failed()
