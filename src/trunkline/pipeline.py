@@ -7,10 +7,10 @@ where this one stopped: it asks the database which blocks are staged, and never 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from threading import Lock
 from time import perf_counter, thread_time
@@ -41,11 +41,13 @@ from trunkline.bookkeeping import (
     staged_blocks,
 )
 from trunkline.books import Books, CacheCounts, Seconds
-from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.database_errors import translated
+from trunkline.dialect import resolve_dialect
+from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
-from trunkline.framing import frame, resolve_dialect, scan_lines
+from trunkline.framing import frame
 from trunkline.publishing import Conflict, TooManyRejectsError, UnchangedError, publish, reject_conflicts
+from trunkline.scanning import bounds_in
 from trunkline.staging import (
     StagedTable,
     add_block,
@@ -129,17 +131,16 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         try:
             with translated():
                 _check_terms(connection, job, load)
-                places = _stage(connection, job, load, attempts)
-                read_raw = _raw_reader(job, places)
+                _stage(connection, job, load, attempts)
                 _seal(connection, job, load)
-                _publish(connection, job, load, read_raw)
+                _publish(connection, job, load)
         except UnchangedError as unchanged:
             _drop(connection, load)
             if unchanged.load_id in attempts.load_ids:
                 return _finish(connection, unchanged.load_id, attempts)
             return unchanged_books(connection, unchanged.load_id)
         except TooManyRejectsError as refusal:
-            _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS], read_raw=read_raw)
+            _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS])
         except RefusedError as refusal:
             _refuse(connection, job, load, refusal)
         except (DatabaseAwayError, DatabaseBusyError):
@@ -207,18 +208,9 @@ class _Stage:
             return self._made
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Place:
-    """Where a block is in its source, without its bytes."""
-
-    first_byte: int
-    bytes: int
-    first_line: int
-
-
-def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> dict[int, _Place]:
+def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> None:
     """
-    Stage every block that is not staged yet; return where all of them are.
+    Stage every block that is not staged yet.
 
     Raises:
         SourceChangedError: If the source changed while it was read.
@@ -232,7 +224,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     framed = frame(job.source.chunks(), dialect)
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     stage = _Stage(job, load, there)
-    places: dict[int, _Place] = {}
+    positions: set[int] = set()
 
     def work(block: Block) -> tuple[Block, Costs]:
         identity = identity_of(block, reading)
@@ -244,16 +236,16 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         return block, _costs(worked, thread_time() - began)
 
     with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
-        for block, costs in each(executor, work, _noted(framed.blocks, places), in_work=job.workers * BLOCKS_WAITING):
+        for block, costs in each(executor, work, framed.blocks, in_work=job.workers * BLOCKS_WAITING):
+            positions.add(block.position)
             attempts.costs += costs
             job.progress.advance(len(block.data), block.lines)
     job.source.check_unchanged()
     with connection.cursor() as cursor:
-        lost = places.keys() - staged_blocks(cursor, load.load_id).keys()
+        lost = positions - staged_blocks(cursor, load.load_id).keys()
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
-    return places
 
 
 def _costs(worked: WorkedBlock, load_s: float) -> Costs:
@@ -264,12 +256,6 @@ def _costs(worked: WorkedBlock, load_s: float) -> Costs:
         hits=worked.hits,
         misses=worked.misses,
     )
-
-
-def _noted(blocks: Iterable[Block], places: dict[int, _Place]) -> Iterator[Block]:
-    for block in blocks:
-        places[block.position] = _Place(first_byte=block.first_byte, bytes=len(block.data), first_line=block.first_line)
-        yield block
 
 
 def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:
@@ -294,7 +280,7 @@ def _stage_block(
             cursor.execute("set local synchronous_commit = off")
             copy_rows(cursor, rows, staged)
             if typed.rejects.num_rows:
-                records = RawRecords([(block, *scan_lines(block.data, reading.dialect))])
+                records = RawRecords([block], bounds_in(reading.dialect))
                 add_rejects(cursor, load.load_id, typed.rejects, first_line=block.first_line, records=records)
             totals = typed_totals(typed.batch, job.layout)
             add_block(cursor, load.load_id, block, typed, identity=identity, totals=totals)
@@ -320,7 +306,7 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
             pass
 
 
-def _publish(connection: Connection, job: Job, load: OpenLoad, read_raw: ReadRaw) -> None:
+def _publish(connection: Connection, job: Job, load: OpenLoad) -> None:
     with connection.cursor() as cursor:
         cursor.execute("set local synchronous_commit = on")
         publish(
@@ -331,33 +317,26 @@ def _publish(connection: Connection, job: Job, load: OpenLoad, read_raw: ReadRaw
             job.content,
             on_conflict=job.layout.on_conflict,
             max_rejects=job.max_rejects,
-            read_raw=read_raw,
+            read_raw=_raw_reader(job),
         )
     connection.commit()
 
 
-def _raw_reader(job: Job, places: dict[int, _Place]) -> ReadRaw:
-    """Return what finds the original bytes of records: their blocks are read from the source once more."""
-    in_order = sorted(places.values(), key=lambda place: place.first_line)
-    first_lines = [place.first_line for place in in_order]
-    dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
+def _raw_reader(job: Job) -> ReadRaw:
+    """Return what finds the original bytes of records: the source is read once more, as far as they go."""
 
     def read(lines: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-        wanted: dict[int, list[int]] = {}
-        for line in lines:
-            wanted.setdefault(bisect_right(first_lines, line) - 1, []).append(line)
-        found = {}
-        spans = ((in_order[index].first_byte, in_order[index].bytes) for index in sorted(wanted))
-        for index, data in zip(sorted(wanted), job.source.read_spans(spans), strict=True):
-            block = Block(
-                position=index,
-                first_byte=in_order[index].first_byte,
-                first_line=in_order[index].first_line,
-                data=data,
-                lines=0,
-            )
-            records = RawRecords([(block, *scan_lines(data, dialect))])
-            found |= {line: records.find(line) for line in wanted[index]}
+        dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
+        wanted = sorted(lines)
+        found: dict[int, tuple[int, bytes]] = {}
+        for block in frame(job.source.chunks(), dialect).blocks:
+            if len(found) == len(wanted):
+                break
+            here = wanted[len(found) : bisect_left(wanted, block.first_line + block.lines)]
+            if here:
+                records = RawRecords([block], bounds_in(dialect))
+                found |= {line: records.find(line) for line in here}
+        job.source.check_unchanged()
         return found
 
     return read
@@ -370,13 +349,11 @@ def _refuse(
     refusal: RefusedError,
     *,
     conflicts: Sequence[Conflict] = (),
-    read_raw: ReadRaw | None = None,
 ) -> None:
     """Take back what was staged, and keep the books of the refusal."""
     connection.rollback()
     with connection.cursor() as cursor:
-        if read_raw is not None:
-            reject_conflicts(cursor, load, conflicts, read_raw)
+        reject_conflicts(cursor, load, conflicts, _raw_reader(job))
         drop_stage(cursor, load.load_id)
         refuse_load(cursor, load, refusal.message, content=job.content)
     connection.commit()

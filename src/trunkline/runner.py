@@ -102,7 +102,7 @@ class _Run:
         layout = self._layout_of(source)
         content = Content(hash=source.content_hash(), bytes=source.size or 0)
         attempts = Attempts()
-        policy = retrying(on_retry=self.servers.on_retry)
+        policy = retrying(on_retry=self.servers.warn_retry)
         return policy(self._attempt, source, layout, content, attempts)
 
     def _layout_of(self, source: Source) -> Layout:
