@@ -110,6 +110,10 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+class _StaleStageError(DatabaseBusyError):
+    """What an earlier attempt staged cannot be gone on with; the next attempt begins anew."""
+
+
 def load_source(job: Job, attempts: Attempts) -> Books:
     """
     Load a source that is not unchanged, or go on with what an earlier attempt left.
@@ -143,6 +147,9 @@ def load_source(job: Job, attempts: Attempts) -> Books:
             _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS])
         except RefusedError as refusal:
             _refuse(connection, job, load, refusal)
+        except _StaleStageError as stale:
+            _fail(connection, load, stale)
+            raise
         except (DatabaseAwayError, DatabaseBusyError):
             raise  # the load stays open: the next attempt goes on with it
         except TrunklineError as error:
@@ -218,6 +225,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     """
     with connection.cursor() as cursor:
         done = staged_blocks(cursor, load.load_id)
+        is_sealed = any(staged.sealed for staged in staged_tables(cursor, load.load_id))
         there = partitions_there(cursor, job.table)
     connection.commit()
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
@@ -230,6 +238,8 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         identity = identity_of(block, reading)
         if _is_staged(block, identity, done.get(block.position)):
             return block, Costs()
+        if is_sealed or block.position in done:  # only a crash of the server, without its last commits, does that
+            raise _StaleStageError("an earlier attempt left calls that do not fit the source")
         worked = work_block(block, identity, reading, job.cache)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
@@ -280,7 +290,7 @@ def _stage_block(
             cursor.execute("set local synchronous_commit = off")
             copy_rows(cursor, rows, staged)
             if typed.rejects.num_rows:
-                records = RawRecords([block], bounds_in(reading.dialect))
+                records = RawRecords([block], bounds_in(reading.dialect, len(reading.header)))
                 add_rejects(cursor, load.load_id, typed.rejects, first_line=block.first_line, records=records)
             totals = typed_totals(typed.batch, job.layout)
             add_block(cursor, load.load_id, block, typed, identity=identity, totals=totals)
@@ -308,7 +318,9 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
 
 def _publish(connection: Connection, job: Job, load: OpenLoad) -> None:
     with connection.cursor() as cursor:
+        cursor.execute("set transaction isolation level read committed")
         cursor.execute("set local synchronous_commit = on")
+        cursor.execute("set local lock_timeout = '10s'")  # another attempt follows
         publish(
             cursor,
             job.table,
@@ -329,12 +341,14 @@ def _raw_reader(job: Job) -> ReadRaw:
         dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
         wanted = sorted(lines)
         found: dict[int, tuple[int, bytes]] = {}
-        for block in frame(job.source.chunks(), dialect).blocks:
+        framed = frame(job.source.chunks(), dialect)
+        bounds = bounds_in(dialect, len(framed.header))
+        for block in framed.blocks:
             if len(found) == len(wanted):
                 break
             here = wanted[len(found) : bisect_left(wanted, block.first_line + block.lines)]
             if here:
-                records = RawRecords([block], bounds_in(dialect))
+                records = RawRecords([block], bounds)
                 found |= {line: records.find(line) for line in here}
         job.source.check_unchanged()
         return found
@@ -372,6 +386,7 @@ def _drop(connection: Connection, load: OpenLoad) -> None:
     with connection.cursor() as cursor:
         drop_stage(cursor, load.load_id)
         discard_load(cursor, load.load_id)
+        disown_load(cursor, load.load_id)
     connection.commit()
 
 
