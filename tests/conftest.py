@@ -14,6 +14,7 @@ import redis
 from psycopg2 import sql
 
 from trunkline.embedded import Embedded
+from trunkline.schema import migrate
 
 TEMPLATE = "trunkline_template"
 # What a killed server loses without fsync is lost to a killed machine only, and no test kills that.
@@ -56,6 +57,8 @@ def database_template(servers: Embedded) -> str:
         cursor.execute("select from pg_database where datname = %s", [TEMPLATE])
         if cursor.rowcount == 0:
             cursor.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
+            with closing(psycopg2.connect(_url_of(servers, TEMPLATE))) as template:
+                migrate(template)
     return TEMPLATE
 
 

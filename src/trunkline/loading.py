@@ -32,6 +32,7 @@ from trunkline.books import Books
 from trunkline.errors import UsageError
 from trunkline.partitions import partition_starts
 from trunkline.publishing import publish
+from trunkline.schema import share_schema
 from trunkline.staging import (
     add_block,
     check_partition_count,
@@ -85,6 +86,7 @@ def load(calls: pd.DataFrame, connection: Connection, layout: Layout, rejects: p
     # Records that the caller took out between transform and load are accounted for, too.
     typed = replace(typed, read=read, filtered=read - typed.batch.num_rows - len(kept))
     with connection.cursor() as cursor:
+        share_schema(connection, session=False)
         table = ensure_call_table(cursor, layout)
         terms = terms_of(layout, table, str(calls.attrs.get("source", "DataFrame")))
         unchanged = find_unchanged(cursor, terms, content.hash)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.bookkeeping import Attempts, Content, find_unchanged, read_books, terms_of
@@ -17,6 +18,7 @@ from trunkline.errors import RefusedError, SourceError, TrunklineError
 from trunkline.layout import load_layout
 from trunkline.progress import ProgressPort, Watch
 from trunkline.retrying import retrying
+from trunkline.schema import share_schema
 from trunkline.servers import Servers, open_servers
 from trunkline.sessions import Sessions
 from trunkline.source import Source, expand, open_source
@@ -24,6 +26,7 @@ from trunkline.tables import ensure_call_table
 
 if TYPE_CHECKING:
     from trunkline.bookkeeping import Terms
+    from trunkline.database import Connection
     from trunkline.layout import Layout
     from trunkline.settings import Settings
     from trunkline.tables import CallTable
@@ -57,12 +60,23 @@ def run(sources: Sequence[str], settings: Settings, *, progress: ProgressPort | 
 
 def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort) -> list[Books]:
     """Load sources on servers that are open already; see `run`."""
-    sessions = Sessions(servers.connect)
+    sessions = Sessions(partial(_connect_to_load, servers))
     try:
         each = _Run(settings=settings, servers=servers, sessions=sessions, progress=progress)
         return list(each.load_all(sources))
     finally:
         sessions.close()
+
+
+def _connect_to_load(servers: Servers) -> Connection:
+    """Open a session that keeps migrations away as long as it lives."""
+    connection = servers.connect()
+    try:
+        share_schema(connection, session=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
