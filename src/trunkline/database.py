@@ -6,7 +6,8 @@ libpq's own conventions hold: a URL or keywords, and what they leave open comes 
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from trunkline.database_errors import translated
 from trunkline.errors import SettingsError
 
 Connection = psycopg2.extensions.connection
+Cursor = psycopg2.extensions.cursor
 
 _DEFAULT_PORT = 5432
 
@@ -82,6 +84,27 @@ def connection_parameters(url: str | None, environ: Mapping[str, str]) -> dict[s
     if not environ.get("PGCONNECT_TIMEOUT"):
         defaults["connect_timeout"] = _CONNECT_TIMEOUT_S
     return defaults | _parse_url(url or "")
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Cursor]:
+    """
+    Commit what is done with the cursor that this gives, or roll it back.
+
+    Unlike ``with connection`` it raises the first error where the connection is gone, not that of the rollback.
+
+    Raises:
+        DatabaseError: For whatever psycopg2 raises.
+    """
+    with translated():
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+            connection.commit()
+        except BaseException:
+            with suppress(psycopg2.Error):
+                connection.rollback()
+            raise
 
 
 def describe(connection: Connection) -> str:

@@ -11,7 +11,7 @@ from importlib.resources import files
 import psycopg2.errors
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from trunkline.database import Connection, LockSpace
+from trunkline.database import Connection, LockSpace, transaction
 from trunkline.database_errors import MIGRATE_HINT, translated
 from trunkline.errors import DatabaseBusyError, SchemaError, UsageError
 from trunkline.queries import Queries
@@ -65,7 +65,7 @@ def migrate(connection: Connection, *, wait_s: float = _LONGEST_WAIT_S) -> list[
     Apply the migrations that the database lacks, each in a transaction that is committed here.
 
     Args:
-        connection: Not inside a transaction.
+        connection: Outside of a transaction, and without autocommit.
         wait_s: How long to wait for running loads to end; new loads wait behind a waiting migration.
 
     Returns:
@@ -74,10 +74,13 @@ def migrate(connection: Connection, *, wait_s: float = _LONGEST_WAIT_S) -> list[
     Raises:
         DatabaseBusyError: If a load is still running after *wait_s*.
         SchemaError: If the database has migrations that this program does not know.
-        UsageError: If *connection* is inside a transaction, which the commits here would end.
+        UsageError: If *connection* has autocommit, or is inside a transaction, which would be committed here.
     """
-    if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
-        raise UsageError("migrate() got a connection inside a transaction", hint="commit or roll back before")
+    if connection.autocommit or connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        raise UsageError(
+            "migrate() got a connection with autocommit, or inside a transaction",
+            hint="pass what trunkline.database.connect() returned",
+        )
     return [migration for migration in pending(connection) if _apply(connection, migration, wait_s)]
 
 
@@ -140,7 +143,7 @@ def _applied(connection: Connection) -> set[int]:
 
 def _apply(connection: Connection, migration: Migration, wait_s: float) -> bool:
     """Apply *migration* and commit; False if another session applied it while this one waited."""
-    with translated(), connection, connection.cursor() as cursor:
+    with transaction(connection) as cursor:
         try:
             cursor.execute(query("begin_migration"), {"wait_ms": round(wait_s * 1000), "space": LockSpace.SCHEMA})
         except psycopg2.errors.LockNotAvailable:
