@@ -56,9 +56,7 @@ def database_template(servers: Embedded) -> str:
         cursor.execute("select pg_advisory_lock(1)")  # let go when the connection closes
         cursor.execute("select from pg_database where datname = %s", [TEMPLATE])
         if cursor.rowcount == 0:
-            cursor.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
-            with closing(psycopg2.connect(_url_of(servers, TEMPLATE))) as template:
-                migrate(template)
+            _make_template(servers)
     return TEMPLATE
 
 
@@ -70,6 +68,15 @@ def redis_url(servers: Embedded) -> str:
     with closing(redis.Redis.from_url(url)) as client:
         client.flushdb()
     return url
+
+
+def _make_template(servers: Embedded) -> None:
+    """Make the template under another name first, so that it exists only when its migration succeeded."""
+    unfinished = f"{TEMPLATE}_{uuid.uuid4().hex}"
+    _administer(servers, "create database {}", unfinished)
+    with closing(psycopg2.connect(_url_of(servers, unfinished))) as connection:
+        migrate(connection)
+    _administer(servers, "alter database {} rename to {}", unfinished, TEMPLATE)
 
 
 def _administer(servers: Embedded, statement: LiteralString, *names: str) -> None:

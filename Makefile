@@ -1,0 +1,46 @@
+# One command per chore.  `make` alone lists them; `make PYTHON=python3.12 ...` picks the interpreter for .venv.
+# All paths are relative: this directory's own path may hold spaces.
+
+PYTHON ?=
+export PYTHON
+
+RUN := .venv/installed-run
+DEV := .venv/installed-dev
+LOCKED := pyproject.toml requirements/build.txt scripts/setup
+PY := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs bench clean
+
+help:  ## List the chores
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+demo: $(RUN)  ## Load the sample call logs into an embedded PostgreSQL and show what came of it
+	@$(PY) examples/demo.py
+
+test: lint  ## Lint, types and all tests, against real servers of their own
+	$(PY) -m pytest --numprocesses auto
+
+lint: $(DEV)  ## Style and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+docs: $(DEV)  ## Build the documentation into site/, with strict links
+	$(PY) -m mkdocs build --strict
+
+bench: $(DEV)  ## Time loading against psql's own \copy
+	$(PY) -m benchmarks.bench
+
+clean:  ## Remove .venv and everything made here, the data of the demo included
+	rm -rf .venv build dist site src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN): requirements/run.txt $(LOCKED)
+	@scripts/setup run
+	@touch $@
+
+# What development needs includes what running needs.
+$(DEV): requirements/dev.txt $(LOCKED)
+	@scripts/setup dev
+	@touch $@ $(RUN)
