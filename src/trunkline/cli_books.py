@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trunkline.cli_options import HELP_SETTINGS, Config, DatabaseUrl, Json, Verbose, invocation, resolve, warn
+from trunkline.cli_options import (
+    HELP_SETTINGS,
+    Config,
+    DatabaseUrl,
+    Json,
+    ListsByDefault,
+    Verbose,
+    invocation,
+    resolve,
+    warn,
+)
 from trunkline.report import print_facts, print_line, print_table
 
 if TYPE_CHECKING:
@@ -25,8 +35,8 @@ Load = Annotated[int | None, typer.Option(metavar="ID", help="Of this load.", ri
 _LOAD_COLUMNS = ("load", "started", "source", "layout", "system", "status", "read", "loaded", "duplicates", "rejected")
 _REJECT_COLUMNS = ("reject", "load", "place", "field", "code", "message", "state")
 
-loads = typer.Typer(invoke_without_command=True, context_settings=HELP_SETTINGS)
-rejects = typer.Typer(no_args_is_help=True, context_settings=HELP_SETTINGS)
+loads = typer.Typer(cls=ListsByDefault, context_settings=HELP_SETTINGS)
+rejects = typer.Typer(cls=ListsByDefault, context_settings=HELP_SETTINGS)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,16 +46,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 @loads.callback()
-def _loads(
-    context: typer.Context,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+def _loads() -> None:
     """Show what was loaded, when, and where every record went; alone it lists the last loads."""
-    if context.invoked_subcommand is None:
-        list_loads(context, database_url=database_url, config=config)
 
 
 @loads.command("list", epilog="Example: trunkline loads list --status refused")
@@ -96,7 +98,7 @@ def show_load(
 
 @rejects.callback()
 def _rejects() -> None:
-    """Show records that were not loaded, with what is wrong with them."""
+    """Show records that were not loaded, with what is wrong with them; alone it lists the last ones."""
 
 
 @rejects.command("list", epilog="Example: trunkline rejects list --load 41 --code bad_money")

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli_options import HELP_SETTINGS, Json, Verbose, invocation
+from trunkline.cli_options import HELP_SETTINGS, Json, ListsByDefault, Verbose, invocation
 from trunkline.report import print_table
 
-layouts = typer.Typer(invoke_without_command=True, context_settings=HELP_SETTINGS)
+layouts = typer.Typer(cls=ListsByDefault, context_settings=HELP_SETTINGS)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,10 +18,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 @layouts.callback()
-def _layouts(context: typer.Context, json: Json = False, verbose: Verbose = False) -> None:
+def _layouts() -> None:
     """Show the layouts that come with trunkline; alone it lists them."""
-    if context.invoked_subcommand is None:
-        list_layouts(context)
 
 
 @layouts.command("list", epilog="Example: trunkline layouts list --json")

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from trunkline.report import error_line, print_line
 
 if TYPE_CHECKING:
+    from typer._click import Context
+
     from trunkline.settings import Resolved
 
 HELP_SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -55,6 +58,15 @@ def _be_verbose(context: typer.Context, value: bool) -> bool:
 def _write_json(context: typer.Context, value: bool) -> bool:
     invocation(context).json |= value
     return value
+
+
+class ListsByDefault(TyperGroup):
+    """A group whose `list` need not be said: `trunkline loads --json` is `trunkline loads list --json`."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Put `list` before options that stand alone."""
+        has_command = bool(args) and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if has_command else ["list", *args])
 
 
 Verbose = Annotated[
