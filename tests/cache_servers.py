@@ -61,13 +61,20 @@ def running_valkey(*options: str) -> Iterator[Valkey]:
     words = ("--port", "0", "--unixsocket", path, "--dir", folder, "--save", "", "--daemonize", "no", *options)
     process = subprocess.Popen([str(valkey_program()), *words], stdout=subprocess.DEVNULL)
     try:
-        _await(lambda: Path(path).exists() or process.poll() is not None)
+        _await(lambda: _accepts(path) or process.poll() is not None)
         assert process.poll() is None, "the server ended at once"
         yield Valkey(process=process, path=path)
     finally:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _accepts(path: str) -> bool:
+    """Return whether a server listens: its socket is there a moment before."""
+    with contextlib.suppress(OSError), _unix(path):
+        return True
+    return False
 
 
 def _await(condition: Callable[[], bool]) -> None:
@@ -157,7 +164,11 @@ def speaking_tls(context: ssl.SSLContext, path: str) -> Talk:
 
 def _unix(path: str) -> socket.socket:
     inside = socket.socket(socket.AF_UNIX)
-    inside.connect(path)
+    try:
+        inside.connect(path)
+    except OSError:
+        inside.close()
+        raise
     return inside
 
 

@@ -60,10 +60,11 @@ class Breaker:
     def failed(self) -> None:
         """Note that an attempt failed; those that were under way when the breaker opened are one failure."""
         with self._lock:
-            if self._pause_s and not self._probing:
+            now = self._clock()
+            if self._pause_s and not self._probing and now < self._over_at:
                 return
             self._pause_s = min(self._pause_s * 2 or self._first_pause_s, self._longest_pause_s)
-            self._over_at = self._clock() + self._pause_s
+            self._over_at = now + self._pause_s
             self._probing = False
 
     def _is_blocked(self) -> bool:

@@ -14,7 +14,7 @@ from trunkline.transformation import transform_block
 
 if TYPE_CHECKING:
     from trunkline.blocks import Block, TextBlock, TypedBlock
-    from trunkline.cache import Cache, NullCache
+    from trunkline.cache_port import BlockCache
     from trunkline.framing import ResolvedDialect
     from trunkline.layout import Layout
 
@@ -42,7 +42,7 @@ class WorkedBlock:
     transform_s: float
 
 
-def work_block(block: Block, identity: str, reading: Reading, cache: Cache | NullCache) -> WorkedBlock:
+def work_block(block: Block, identity: str, reading: Reading, cache: BlockCache) -> WorkedBlock:
     """Return the typed calls of a block, from the cache where it has them."""
     started = thread_time()
     transform_key = f"{identity}{reading.layout.fingerprint}"
@@ -62,7 +62,7 @@ def work_block(block: Block, identity: str, reading: Reading, cache: Cache | Nul
     )
 
 
-def _text(block: Block, identity: str, reading: Reading, cache: Cache | NullCache) -> tuple[TextBlock, int]:
+def _text(block: Block, identity: str, reading: Reading, cache: BlockCache) -> tuple[TextBlock, int]:
     text = cache.get_text(identity)
     if text is not None:
         return text, 1

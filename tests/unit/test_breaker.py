@@ -95,3 +95,13 @@ def test_failures_at_the_same_time_are_one(breaker, clock):
 
     clock.now += 30
     assert breaker.allows()
+
+
+def test_a_failure_that_was_met_elsewhere_counts_as_the_attempt_after_the_pause(breaker, clock):
+    """What reading has just found to hang, writing need not find out again."""
+    breaker.failed()
+    clock.now += 30
+
+    breaker.failed()
+
+    assert breaker.blocked
