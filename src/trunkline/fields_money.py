@@ -68,7 +68,7 @@ def parse_money(text: TextBytes, style: MoneyStyle, currencies: pa.StringArray |
             rows=found.overflow | (found.magnitudes > _LARGEST),
             expected=f"an amount with at most {DIGITS - style.scale} digits before the point",
         ),
-        *_currency_faults(around, codes, style),
+        *(_read_faults(around, codes) if style.currency is None else _stated_faults(around, style.currency)),
     ]
     if around.negative.any():
         unscaled = np.where(around.negative, -unscaled, unscaled)
@@ -102,22 +102,26 @@ def _currency_codes(rows: int, style: MoneyStyle, currencies: pa.StringArray | N
     return pa.repeat(pa.scalar(style.currency, pa.string()), rows)
 
 
-def _currency_faults(around: Around, codes: pa.StringArray, style: MoneyStyle) -> list[Fault]:
-    """Return what is wrong about the currencies: no code, or a symbol that means another one."""
-    coded = codes.dictionary_encode()
-    names = coded.dictionary.to_pylist()
-    code_numbers = coded.indices.fill_null(len(names)).to_numpy()
-    marks = [currencies_of(mark) for mark in around.marks]
-    fits = np.array(
-        [
-            [not mark or (known is not None and name in known) for name in (*names, None)]
-            for mark, known in zip(around.marks, marks, strict=True)
-        ],
-        dtype=np.bool_,
-    ).reshape(len(marks), len(names) + 1)
-    valid = np.array([_CODE.fullmatch(name) is not None for name in names] + [style.currency is None], np.bool_)
-    expected = f"an amount in {style.currency}" if style.currency else "an amount in the currency of its record"
+def _stated_faults(around: Around, currency: str) -> list[Fault]:
+    """Return which amounts have a symbol or code that cannot mean *currency*."""
+    fits = np.array([not mark or currency in currencies_of(mark) for mark in around.marks], dtype=np.bool_)
+    if fits.all():
+        return []
+    return [Fault(code="bad_money", rows=~fits[around.mark_numbers], expected=f"an amount in {currency}")]
+
+
+def _read_faults(around: Around, currencies: pa.StringArray) -> list[Fault]:
+    """Return which amounts have no currency beside them, or one that their symbol or code cannot mean."""
+    coded = currencies.dictionary_encode()
+    codes = [code if _CODE.fullmatch(code) else None for code in coded.dictionary.to_pylist()] + [None]
+    numbers = coded.indices.fill_null(len(codes) - 1).to_numpy()
+    fits = np.array([[not mark or code in currencies_of(mark) for code in codes] for mark in around.marks], np.bool_)
+    unknown = np.array([code is None for code in codes], dtype=np.bool_)[numbers]
     return [
-        Fault(code="bad_money", rows=~fits[around.mark_numbers, code_numbers], expected=expected),
-        Fault(code="bad_money", rows=~valid[code_numbers], expected="a currency as ISO 4217 code, such as USD"),
+        Fault(code="bad_money", rows=unknown, expected="an amount with its currency as ISO 4217 code, such as USD"),
+        Fault(
+            code="bad_money",
+            rows=~fits[around.mark_numbers, numbers],
+            expected="an amount in the currency that the record states",
+        ),
     ]

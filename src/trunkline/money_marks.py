@@ -86,18 +86,27 @@ def read_around(text: TextBytes) -> Around:
     front, back = _run_without_digit(text, text.at), _run_without_digit(text, text.from_end)
     fronts, front_numbers = _distinct(text.trimmed(back=text.lengths - front))
     backs, back_numbers = _distinct(text.trimmed(front=text.lengths - back))
-    pairs = pa.array(front_numbers * len(backs) + back_numbers).dictionary_encode()
-    meanings = [_meaning(fronts[pair // len(backs)], backs[pair % len(backs)]) for pair in pairs.dictionary.to_pylist()]
+    if len(fronts) == len(backs) == 1:  # all alike, as in most columns
+        meanings, rows = [_meaning(fronts[0], backs[0])], None
+    else:
+        pairs = pa.array(front_numbers * len(backs) + back_numbers).dictionary_encode()
+        meanings = [
+            _meaning(fronts[pair // len(backs)], backs[pair % len(backs)]) for pair in pairs.dictionary.to_pylist()
+        ]
+        rows = pairs.indices.to_numpy()
     marks = tuple(sorted({meaning.mark for meaning in meanings if meaning}))
-    numbers = {mark: number for number, mark in enumerate(marks)}
-    rows = pairs.indices.to_numpy()
+
+    def each(of: Callable[[_Meaning], int], without: int) -> Ints:
+        values = [without if one is None else of(one) for one in meanings]
+        return np.full(len(text), values[0], dtype=np.int64) if rows is None else np.array(values, dtype=np.int64)[rows]
+
     return Around(
-        front=front - np.array([meaning.point if meaning else 0 for meaning in meanings], dtype=np.int64)[rows],
+        front=front - each(lambda one: one.point, 0),
         back=back,
-        negative=np.array([bool(meaning and meaning.negative) for meaning in meanings], dtype=np.bool_)[rows],
-        bad=np.array([meaning is None for meaning in meanings], dtype=np.bool_)[rows],
+        negative=each(lambda one: one.negative, 0) != 0,
+        bad=each(lambda one: 0, 1) != 0,
         marks=marks or ("",),
-        mark_numbers=np.array([numbers[meaning.mark] if meaning else 0 for meaning in meanings], np.int64)[rows],
+        mark_numbers=each(lambda one: marks.index(one.mark), 0),
     )
 
 
@@ -115,9 +124,10 @@ def _run_without_digit(text: TextBytes, byte_at: Callable[[int], Bytes]) -> Ints
 
 def _distinct(text: TextBytes) -> tuple[list[bytes], Ints]:
     """Return the distinct values (of up to nine bytes, of which eight are told apart), and which one each row has."""
-    words, lengths = text.words(0), text.lengths
-    if not len(text):
+    lengths = text.lengths
+    if not lengths.any():
         return [b""], lengths
+    words = text.words(0)
     if (words == words[0]).all() and (lengths == lengths[0]).all():
         return [int(words[0]).to_bytes(8, "little")[: lengths[0]]], np.zeros(len(text), dtype=np.int64)
     coded = pa.array(np.where(lengths > _MARK_BYTES, np.uint64(0), words)).dictionary_encode()
@@ -159,14 +169,12 @@ def _meaning(front: bytes, back: bytes) -> _Meaning | None:
         mark, point = mark + point, ""
     if mark and after:
         return None
-    if mark + after and currencies_of(mark + after) is None:
+    if mark + after and not currencies_of(mark + after):
         return None
     negative = parenthesised or signs not in ([], ["+"])
     return _Meaning(negative=negative, mark=mark or after, point=len(point))
 
 
-def currencies_of(mark: str) -> frozenset[str] | None:
-    """Return what a symbol or ISO 4217 code may stand for; None if it is neither."""
-    if mark in SYMBOLS:
-        return SYMBOLS[mark]
-    return frozenset([mark]) if _CODE.fullmatch(mark) else None
+def currencies_of(mark: str) -> frozenset[str]:
+    """Return the ISO 4217 codes that a symbol or code may stand for, none if it is neither."""
+    return SYMBOLS.get(mark, frozenset([mark] if _CODE.fullmatch(mark) else []))

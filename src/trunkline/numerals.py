@@ -56,15 +56,16 @@ def read_numerals(text: TextBytes, style: NumeralStyle) -> Numerals:
         _read_alike(text, found, None, style)
         return found
     places = _decimal_places(text, style.point)
-    for decimals in np.unique(places):
-        rows = np.flatnonzero(places == decimals)
-        if len(rows) == len(text):
+    alike: Ints = np.flatnonzero(np.bincount(places + 1)) - 1
+    for decimals in alike:
+        if len(alike) == 1:
             _read_alike(text, found, int(decimals), style)
-        else:
-            part = _empty(len(rows))
-            part.malformed[:] = found.malformed[rows]
-            _read_alike(text.take(rows), part, int(decimals), style)
-            _put(found, rows, part)
+            break
+        rows = np.flatnonzero(places == decimals)
+        part = _empty(len(rows))
+        part.malformed[:] = found.malformed[rows]
+        _read_alike(text.take(rows), part, int(decimals), style)
+        _put(found, rows, part)
     return found
 
 
@@ -87,13 +88,15 @@ def _put(whole: Numerals, rows: Ints, part: Numerals) -> None:
 def _decimal_places(text: TextBytes, point: str) -> Ints:
     """Return how many bytes follow the last point of each value, -1 where there is none."""
     places = np.full(len(text), -1, dtype=np.int64)
-    open_rows = np.ones(len(text), dtype=np.bool_)
     for place in range(min(int(text.lengths.max(initial=0)), MAX_REACH)):
-        hit = open_rows & (text.from_end(place) == ord(point)) & (text.lengths > place)
-        places[hit] = place
-        open_rows &= ~hit
-        if not open_rows.any():
+        hit = (text.from_end(place) == ord(point)) & (text.lengths > place)
+        if hit.all():  # most columns of amounts have the same decimals everywhere
+            places[:] = place
             break
+        if hit.any():
+            places = np.where(hit & (places < 0), place, places)
+            if (places >= 0).all():
+                break
     return places
 
 

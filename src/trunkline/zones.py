@@ -123,7 +123,7 @@ def _changes_of_year(zone: str, year: int) -> tuple[tuple[int, int], ...]:
     Each is a pair of microseconds since 1970 in UTC and offset in microseconds.  Changes are found by looking
     at every day and then halving the day: no zone has changed twice within one.
     """
-    info = _zone(zone)
+    info = zone_rules(zone)
     day = max(datetime(year, 1, 1, tzinfo=UTC), _FIRST)
     offset = _offset(info, day)
     found = [(_microseconds(day - _EPOCH), _microseconds(offset))]
@@ -158,8 +158,13 @@ def _microseconds(span: timedelta) -> int:
 
 
 @lru_cache(maxsize=256)
-def _zone(name: str) -> ZoneInfo:
-    """Return the rules of a zone, from the tzdata package."""
+def zone_rules(name: str) -> ZoneInfo:
+    """
+    Return the rules of a zone, from the tzdata package.
+
+    Raises:
+        ValueError: If it has no such zone.
+    """
     place = resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
     if not name or any(part in ("", ".", "..") for part in name.split("/")) or not place.is_file():
         raise ValueError(f"time zone {name!r} is not in the IANA time zone database")

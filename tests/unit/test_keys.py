@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from blake3 import blake3
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.keys import KEY_VERSION, record_keys
@@ -123,11 +123,6 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
     return kinds, draw(st.lists(row, min_size=1, max_size=30))
 
 
-# The first text that hypothesis makes takes it a second or more, which is no fault of the test.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@patient
 @given(tables())
 def test_keys_are_those_of_the_reference(table):
     """A column at once gives what record by record gives."""
@@ -136,7 +131,6 @@ def test_keys_are_those_of_the_reference(table):
     assert [reference_key(kinds, row) for row in rows] == keys_of(kinds, rows)
 
 
-@patient
 @given(tables(), st.data())
 def test_a_key_does_not_depend_on_its_neighbours(table, data):
     """A record has the same key alone, in a slice and in a block."""
@@ -147,7 +141,6 @@ def test_a_key_does_not_depend_on_its_neighbours(table, data):
     assert record_keys([column[first:] for column in columns]).equals(record_keys(columns)[first:])
 
 
-@patient
 @given(st.lists(st.lists(st.none() | st.text(max_size=20), min_size=2, max_size=2), min_size=2, max_size=20))
 def test_other_values_have_other_keys(rows):
     """NULL, "" and every text differ, also where they only change places or move from one column to the next."""
