@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trunkline.extraction import extract, extract_blocks
     from trunkline.layout import Layout, load_layout
     from trunkline.loading import load
-    from trunkline.pipeline import run
+    from trunkline.runner import run
     from trunkline.settings import Settings
     from trunkline.transformation import transform
 
@@ -31,7 +31,7 @@ _HOMES = {
     "extract_blocks": "extraction",
     "load": "loading",
     "load_layout": "layout",
-    "run": "pipeline",
+    "run": "runner",
     "transform": "transformation",
 }
 

@@ -15,7 +15,7 @@ import pyarrow.csv as pa_csv
 try:
     import pgpq
 except ImportError:  # no wheel for this platform
-    pgpq = None
+    pgpq = None  # type: ignore[assignment]
 
 CopyFormat = Literal["binary", "csv"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -216,7 +216,7 @@ def _raw_reader(calls: pd.DataFrame) -> ReadRaw:
 
 def _as_csv(calls: pd.DataFrame, line: int) -> bytes:
     """Return a record of a frame that was never a file: its values as CSV."""
-    values: Sequence[object] = calls.drop(columns="record_key").loc[line].tolist()
+    values = calls.drop(columns="record_key").loc[[line]].iloc[0].to_list()
     out = io.StringIO()
     csv.writer(out, lineterminator="").writerow(values)
     return out.getvalue().encode()

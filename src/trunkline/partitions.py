@@ -24,13 +24,14 @@ def partition_starts(event_time: pa.Array, width: str) -> Days:
     Returns:
         datetime64[D] of length n.
     """
-    days = np.asarray(event_time.cast(pa.int64())).view("datetime64[us]").astype("datetime64[D]")
+    days: Days = np.asarray(event_time.cast(pa.int64())).view("datetime64[us]").astype("datetime64[D]")
     if width == "day":
         return days
     if width == "week":
         since_monday = (days.astype(np.int64) + _EPOCH_IS_A_THURSDAY) % 7
         return days - since_monday.astype("timedelta64[D]")
-    return days.astype("datetime64[M]").astype("datetime64[D]")
+    months: Days = days.astype("datetime64[M]").astype("datetime64[D]")
+    return months
 
 
 def partition_bounds(start: date, width: str) -> tuple[datetime, datetime]:

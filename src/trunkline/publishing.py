@@ -74,7 +74,7 @@ class TooManyRejectsError(RefusedError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conflict:
-    """A record whose key is loaded with other values: its source line, and the load and line of the call that was kept."""
+    """A record whose key is loaded with other values, and where the call came from that was kept."""
 
     source_line: int
     kept_load_id: int

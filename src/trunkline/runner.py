@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.bookkeeping import Attempts, Content, find_unchanged, read_books, terms_of
-from trunkline.books import Books
+from trunkline.books import Books, Status
 from trunkline.detect import layout_of
 from trunkline.errors import RefusedError, SourceError, TrunklineError
 from trunkline.layout import load_layout
@@ -116,7 +116,7 @@ class _Run:
         layout = self._layout_of(source)
         content = Content(hash=source.content_hash(), bytes=source.size or 0)
         attempts = Attempts()
-        policy = retrying(on_retry=self.servers.warn_retry)
+        policy = retrying(on_retry=self.servers.on_retry)
         return policy(self._attempt, source, layout, content, attempts)
 
     def _layout_of(self, source: Source) -> Layout:
@@ -161,5 +161,5 @@ class _Run:
 
 def _ended(name: str, error: TrunklineError) -> Books:
     """Return the account of a source that ended before its books were opened, or whose books could not be kept."""
-    status = "refused" if isinstance(error, RefusedError) else "failed"
+    status: Status = "refused" if isinstance(error, RefusedError) else "failed"
     return Books(source=redacted(name), layout=None, status=status, reason=str(error))
