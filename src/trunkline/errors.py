@@ -17,7 +17,8 @@ TrunklineError
 A bad record is not an error but data: it becomes a reject.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 
 class TrunklineError(Exception):
@@ -47,9 +48,25 @@ class TrunklineError(Exception):
 
 
 class UsageError(TrunklineError):
-    """The command or the call cannot mean anything: fix it."""
+    """
+    The command or the call cannot mean anything: fix it.
+
+    Attributes:
+        problems: All that is wrong, one line each, where there may be more than one thing; else the message alone.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, where: str | None = None, problems: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.problems = tuple(problems) or (message,)
+
+    @classmethod
+    def of(cls, problems: Sequence[str], *, where: str | None = None) -> Self:
+        """Return an error that names all *problems*."""
+        return cls("; ".join(problems), where=where, problems=problems)
 
 
 class SettingsError(UsageError):
