@@ -144,7 +144,7 @@ def _parse_url(url: str) -> dict[str, str]:
 
 def _is_unambiguous(rest: str, parts: Mapping[str, str]) -> bool:
     """Whether no piece of a password can have become a host, a port or the name of a database."""
-    path = rest.partition("?")[0]
-    authority, _, database = path.partition("/")
+    authority, _, path = rest.partition("/")
+    database = path.partition("?")[0]
     ports = parts.get("port", "")
     return authority.count("@") <= 1 and "@" not in database and re.fullmatch(r"[0-9,]*", ports) is not None

@@ -7,6 +7,7 @@ from threading import Event
 import psycopg2
 import pytest
 import redis
+
 from tests.faults import (
     Answer,
     CutAfter,
