@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg2
@@ -13,6 +14,7 @@ import pytest
 import redis
 from psycopg2 import sql
 
+from trunkline import embedded_servers
 from trunkline.embedded import Embedded
 from trunkline.schema import migrate
 
@@ -21,9 +23,19 @@ TEMPLATE = "trunkline_template"
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests run on another PostgreSQL than that of the wheel."""
+    parser.addoption(
+        "--postgres", metavar="DIR", type=Path, help="Directory of postgres, initdb and psql; default: the wheel's."
+    )
+
+
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Embedded]:
     """The embedded pair; workers of pytest-xdist share it, since the lock in its home does not know them apart."""
+    programs = pytestconfig.getoption("--postgres")
+    if programs:
+        embedded_servers.postgres_programs = lambda: programs
     base = tmp_path_factory.getbasetemp()
     home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
     with Embedded(home, settings=QUICK) as pair:
