@@ -63,6 +63,13 @@ create table trunkline.loads (
 create index on trunkline.loads (content_hash);
 create index on trunkline.loads (call_table, system);
 create index on trunkline.loads (bytes);
+-- Without these, removing one row looks through all others for a reference to it.
+create index on trunkline.loads (reloads) where reloads is not null;
+create index on trunkline.loads (superseded_by) where superseded_by is not null;
+
+comment on table trunkline.loads is 'One row per source that was loaded, refused or failed, and where its records went.';
+comment on column trunkline.loads.published_seq is
+    'Order in which loads became visible.  To follow increments, remember the highest one that was read.';
 
 -- The sums of a load: what was typed must be what PostgreSQL found, in rows and in records set aside.
 create table trunkline.totals (
@@ -76,6 +83,8 @@ create table trunkline.totals (
     primary key (load_id, measure, currency),
     constraint totals_balance check (typed = loaded + duplicates + conflicts)
 );
+
+comment on table trunkline.totals is 'Sums of duration and cost of a load: typed = loaded + duplicates + conflicts.';
 
 create table trunkline.blocks (
     load_id bigint not null references trunkline.loads (id) on delete cascade,
@@ -112,6 +121,10 @@ create table trunkline.rejects (
 );
 create index on trunkline.rejects (load_id, source_line);
 create index on trunkline.rejects (raw_hash);
+create index on trunkline.rejects (same_as) where same_as is not null;  -- as for loads
+
+comment on table trunkline.rejects is 'Records that were not loaded, whole, with what was found and what was expected.';
+comment on column trunkline.rejects.raw is 'Original bytes: personal data.  Not for readers, nor is raw_hash.';
 
 -- Staged tables are registered before they are made, so that a crash leaves none unknown.
 create table trunkline.staged (
@@ -160,6 +173,7 @@ end
 $$;
 revoke execute on function trunkline.forget_contents() from public;
 
+-- What `trunkline db migrate` did, each row written with its migration in one transaction.
 create table trunkline.migrations (
     version integer primary key,
     name text not null,

@@ -1,8 +1,9 @@
 -- Queries about which migrations a database has, and the lock that keeps migrations and loads apart.
 
 -- name: has_migrations
--- Whether any migration was ever applied.
-select to_regclass('trunkline.migrations') is not null
+-- Whether any migration was ever applied.  Not asked through to_regclass: after a wait for an advisory lock it may
+-- answer from what the session had cached before.
+select exists (select from pg_tables where schemaname = 'trunkline' and tablename = 'migrations')
 
 -- name: applied_versions
 -- The migrations that were applied.
