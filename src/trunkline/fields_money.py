@@ -29,7 +29,7 @@ class MoneyStyle:
         point: Character before the decimals, "." or ",".
         group: Character between groups of three digits, or None where none is allowed.
         implied: Decimals that are not written (``120`` is 1.20 where it is 2), or None.
-        currency: ISO 4217 code of all amounts, or None where another column states it.
+        currency: ISO 4217 code of all amounts, or None where the records state it.
     """
 
     scale: int = 6
@@ -46,16 +46,17 @@ def parse_money(text: TextBytes, style: MoneyStyle, currencies: pa.StringArray |
     Args:
         text: Values such as ``$1.20``, ``-1.20``, ``(1.20)``, ``1.20-``, ``USD 1.20`` or ``1,20 €``.
         style: How they are written.
-        currencies: The ISO 4217 code of each amount, where *style* has none.
+        currencies: The ISO 4217 code of each amount, where another column has it.
 
-    A symbol or code must be able to mean the amount's currency.  More decimals than the column holds are bad,
-    be they zeros; nothing is ever rounded.
+    A symbol or code must be able to mean the currency that is stated.  Where none is, a code or a symbol of one
+    currency states it ("€"), and that of another one is null ("$").  More decimals than the column holds are
+    bad, be they zeros; nothing is ever rounded.
     """
     around = read_around(text)
     number = text.trimmed(front=around.front, back=around.back)
     found = _read_number(number, style)
     unscaled = found.magnitudes.astype(np.int64)
-    codes = _currency_codes(len(text), style, currencies)
+    codes, currency_faults = _currencies(around, len(text), style, currencies)
     faults = [
         Fault(code="bad_money", rows=around.bad | found.malformed, expected=_example(style)),
         Fault(
@@ -68,7 +69,7 @@ def parse_money(text: TextBytes, style: MoneyStyle, currencies: pa.StringArray |
             rows=found.overflow | (found.magnitudes > _LARGEST),
             expected=f"an amount with at most {DIGITS - style.scale} digits before the point",
         ),
-        *(_read_faults(around, codes) if style.currency is None else _stated_faults(around, style.currency)),
+        *currency_faults,
     ]
     if around.negative.any():
         unscaled = np.where(around.negative, -unscaled, unscaled)
@@ -96,10 +97,17 @@ def _read_number(text: TextBytes, style: MoneyStyle) -> Numerals:
     )
 
 
-def _currency_codes(rows: int, style: MoneyStyle, currencies: pa.StringArray | None) -> pa.StringArray:
+def _currencies(
+    around: Around, rows: int, style: MoneyStyle, currencies: pa.StringArray | None
+) -> tuple[pa.StringArray, list[Fault]]:
+    """Return the currency of every amount, and which do not fit it."""
     if currencies is not None:
-        return currencies
-    return pa.repeat(pa.scalar(style.currency, pa.string()), rows)
+        return currencies, _read_faults(around, currencies)
+    if style.currency is not None:
+        return pa.repeat(pa.scalar(style.currency, pa.string()), rows), _stated_faults(around, style.currency)
+    meanings = [currencies_of(mark) for mark in around.marks]
+    single = pa.array([next(iter(each)) if len(each) == 1 else None for each in meanings], pa.string())
+    return single.take(pa.array(around.mark_numbers)), []
 
 
 def _stated_faults(around: Around, currency: str) -> list[Fault]:

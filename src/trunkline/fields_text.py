@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -106,9 +106,9 @@ def _e164(word: str, region: str | None) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def not_allowed(text: pa.StringArray, allowed: list[str]) -> Fault:
+def not_allowed(values: pa.Array, allowed: Sequence[str | int]) -> Fault:
     """Return which values are none of *allowed*."""
-    inside = pc.is_in(text, value_set=pa.array(allowed, pa.string()))
+    inside = pc.is_in(values, value_set=pa.array(allowed, values.type))
     return Fault(code="not_allowed", rows=~_mask(inside), expected=f"one of {_list(allowed)}")
 
 
@@ -138,6 +138,6 @@ def _mask(values: pa.BooleanArray) -> Mask:
     return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def _list(words: list[str]) -> str:
-    shown = ", ".join(f'"{word}"' for word in words[:_SHOWN])
+def _list(words: Sequence[str | int]) -> str:
+    shown = ", ".join(map(str, words[:_SHOWN]))
     return shown if len(words) <= _SHOWN else f"{shown} and {len(words) - _SHOWN} more"

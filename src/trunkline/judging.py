@@ -13,6 +13,8 @@ from trunkline.blocks import REJECT_SCHEMA, Lines
 from trunkline.parsed import Fault
 from trunkline.text_bytes import Ints, Mask
 
+NO_REJECTS = pa.RecordBatch.from_pylist([], schema=REJECT_SCHEMA)
+
 _SHOWN_CHARACTERS = 40
 _SHAPES = (
     (r"\p{Lu}", "A"),
@@ -55,16 +57,14 @@ def judge(judged: Iterable[Judged], lines: Lines) -> tuple[Mask, pa.RecordBatch]
             if len(rows):
                 good[rows] = False
                 parts.append(_rejects(each, fault, rows, lines))
-    if not parts:
-        return good, REJECT_SCHEMA.empty_table().to_batches()[0]
     return good, sorted_rejects(parts)
 
 
 def sorted_rejects(parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Return all rejects in one batch, by line."""
-    table = pa.Table.from_batches(parts, schema=REJECT_SCHEMA).combine_chunks()
+    table = pa.Table.from_batches(parts, schema=REJECT_SCHEMA)
     if not table.num_rows:
-        return REJECT_SCHEMA.empty_table().to_batches()[0]
+        return NO_REJECTS
     return table.take(np.argsort(table["line"].to_numpy(), kind="stable")).combine_chunks().to_batches()[0]
 
 

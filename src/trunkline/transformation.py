@@ -1,0 +1,158 @@
+"""Transform: the text of records to typed calls with keys, and to rejects.
+
+A block at a time, a column at a time.  `transform` does the same for DataFrames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.blocks import Lines, TextBlock, TypedBlock, TypedTotals
+from trunkline.fields import field_text, parse_field
+from trunkline.header_match import Places, match_header, unknown_columns
+from trunkline.judging import Judged, judge, sorted_rejects
+from trunkline.keys import record_keys
+from trunkline.layout_fields import RAW, AnyField, MoneyField, TextField
+from trunkline.layout_model import Layout
+from trunkline.layout_rules import SYSTEM
+from trunkline.parsed import Fault
+from trunkline.text_json import json_objects
+
+RECORD_KEY = "record_key"
+EXTRA = "extra"
+
+
+def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
+    """
+    Return the typed calls of a block.
+
+    Args:
+        text: What extraction made of it.
+        layout: With the user's overrides.
+
+    Raises:
+        RefusedError: If the columns of the CSV are not those of the layout.
+    """
+    places = match_header(text.batch.schema.names, layout)
+    batch, lines = _without_skipped(text, layout, places)
+    columns: dict[str, pa.Array] = {}
+    judged: list[Judged] = []
+    for field in layout.fields:
+        said = field_text(field, layout, *_columns_of(field, batch, places))
+        parsed = parse_field(field, layout, said)
+        columns |= zip((column.name for column in field.columns), parsed.columns, strict=True)
+        judged.append(Judged(field=field.name, text=said.text, faults=parsed.faults))
+    if layout.extra == "keep":
+        columns[EXTRA] = _extra(batch, layout)
+    judged.append(_judge_keys(columns, layout, len(lines)))
+    good, rejects = judge(judged, lines)
+    typed = pa.RecordBatch.from_pydict(columns)
+    if rejects.num_rows:
+        typed, lines = typed.filter(pa.array(good)), lines[good]
+    return TypedBlock(
+        batch=typed.append_column(RECORD_KEY, record_keys(_key_parts(typed, layout))),
+        lines=lines,
+        rejects=sorted_rejects([text.rejects, rejects]),
+        read=text.read,
+        filtered=text.batch.num_rows - batch.num_rows,
+    )
+
+
+def _without_skipped(text: TextBlock, layout: Layout, places: Places) -> tuple[pa.RecordBatch, Lines]:
+    """Return the records that the layout says are calls, and their lines."""
+    if not layout.skip:
+        return text.batch, text.lines
+    skipped = np.zeros(text.batch.num_rows, dtype=np.bool_)
+    for rule in layout.skip:
+        column = text.batch.column(places[rule.column])
+        listed = rule.is_in if rule.is_in is not None else rule.not_in
+        inside = pc.is_in(column, value_set=pa.array(listed, pa.string())).to_numpy(zero_copy_only=False)
+        skipped |= inside if rule.is_in is not None else ~inside
+    return text.batch.filter(pa.array(~skipped)), text.lines[~skipped]
+
+
+def _columns_of(
+    field: AnyField, batch: pa.RecordBatch, places: Places
+) -> tuple[list[pa.StringArray], pa.StringArray | None]:
+    """Return the text columns of a field, and that of its currencies; one that the CSV lacks is all null."""
+
+    def column(wanted: str | int) -> pa.StringArray:
+        return batch.column(places[wanted]) if wanted in places else pa.nulls(batch.num_rows, pa.string())
+
+    currency_from = field.currency_from if isinstance(field, MoneyField) else None
+    return [column(wanted) for wanted in field.columns_read], None if currency_from is None else column(currency_from)
+
+
+def _extra(batch: pa.RecordBatch, layout: Layout) -> pa.StringArray:
+    """Return the columns that the layout does not know, as JSON."""
+    names = unknown_columns(batch.schema.names, layout)
+    columns = [batch.column(place) for place, name in enumerate(batch.schema.names) if name in names]
+    return json_objects(names, columns, rows=batch.num_rows)
+
+
+def _judge_keys(columns: Mapping[str, pa.Array], layout: Layout, rows: int) -> Judged:
+    """Find the records whose key fields are all empty: nothing says which call they are."""
+    parts = [columns[name] for name in _key_columns(layout)]
+    empty = np.ones(rows, dtype=np.bool_)
+    for part in parts:
+        if not part.null_count:
+            empty[:] = False
+            break
+        empty &= part.is_null().to_numpy(zero_copy_only=False)
+    names = ", ".join(name for name in layout.key if name != SYSTEM)
+    fault = Fault(code="missing_value", rows=empty, expected=f"a value in at least one key field ({names})")
+    return Judged(field=None, text=pa.nulls(rows, pa.string()), faults=(fault,))
+
+
+def _key_columns(layout: Layout) -> list[str]:
+    """Return the columns that make the key, in its order, without `system`: what the record states."""
+    columns: list[str] = []
+    for name in layout.key:
+        if name == SYSTEM:
+            continue
+        field = layout.field(name)
+        columns.append(name + RAW if isinstance(field, TextField) and field.map is not None else name)
+        if isinstance(field, MoneyField) and field.currency_from is not None:
+            columns.append(field.currency_column)
+    return columns
+
+
+def _key_parts(typed: pa.RecordBatch, layout: Layout) -> list[pa.Array | str]:
+    system: list[pa.Array | str] = [layout.system or ""] if SYSTEM in layout.key else []
+    return [*system, *(typed.column(name) for name in _key_columns(layout))]
+
+
+def typed_totals(batch: pa.RecordBatch, layout: Layout) -> TypedTotals:
+    """
+    Return the sums of seconds and of cost by currency over typed calls.
+
+    Args:
+        batch: With the layout's columns.
+        layout: Whether it has a field ``duration_s`` and a field ``cost``; other durations and amounts are not
+            summed.  Calls without a cost are in no sum.
+    """
+    names = {field.name for field in layout.fields}
+    return TypedTotals(
+        duration_s=_sum(batch.column("duration_s")) if "duration_s" in names else Decimal(0),
+        cost=_costs(batch) if "cost" in names else {},
+    )
+
+
+def _costs(batch: pa.RecordBatch) -> dict[str, Decimal]:
+    priced = pa.table({"currency": batch.column("currency"), "cost": batch.column("cost")})
+    if priced["cost"].null_count:
+        priced = priced.filter(pc.is_valid(priced["cost"]))
+    sums = priced.group_by("currency").aggregate([("cost", "sum")])
+    return {
+        currency or "": Decimal(cost)
+        for currency, cost in zip(sums["currency"].to_pylist(), sums["cost_sum"].to_pylist(), strict=True)
+    }
+
+
+def _sum(values: pa.Array | pa.ChunkedArray) -> Decimal:
+    return Decimal(pc.sum(values, min_count=0).as_py())
