@@ -104,10 +104,10 @@ def open_servers(
     chosen = choose_database(settings, environ)
     prepare: Callable[[Connection], object]
     with ExitStack() as stack:
-        if chosen == "embedded":
+        if chosen.kind == "embedded":
             servers, prepare = stack.enter_context(_embedded(settings, environ, warn)), migrate
         else:
-            servers = Servers(database_url=chosen, redis_url=settings.redis_url, settings=settings, warn=warn)
+            servers = Servers(database_url=chosen.url, redis_url=settings.redis_url, settings=settings, warn=warn)
             prepare = check_schema
         reach = retrying(attempts=ATTEMPTS if patient else 1, on_retry=servers.on_retry)
         yield reach(_greet, servers, prepare if check else None)
