@@ -21,7 +21,7 @@ from trunkline.retrying import retrying
 from trunkline.schema import share_schema
 from trunkline.servers import Servers, open_servers
 from trunkline.sessions import Sessions
-from trunkline.source import Source, expand, open_source
+from trunkline.source import Source, expand, open_source, redacted
 from trunkline.tables import ensure_call_table
 
 if TYPE_CHECKING:

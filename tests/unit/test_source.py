@@ -1,0 +1,266 @@
+"""Sources: where bytes come from, what they are called, and how damage and change are told."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import fsspec
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.compression import COMPRESSIONS
+from trunkline.errors import SourceChangedError, SourceError
+from trunkline.source import Source, expand, open_source, redacted
+
+DATA = b"a,b\n" + b"1001,$1.20\n" * 10_000
+PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+SUFFIX = {one.name: one.suffix for one in COMPRESSIONS}
+
+
+def read(source: Source) -> bytes:
+    with source:
+        return b"".join(source.chunks())
+
+
+def test_a_file_is_read_and_hashed(tmp_path):
+    """Its name is the path, its hash BLAKE3 of what is stored, and it may be read again and again."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(DATA)
+    with open_source(path) as source:
+        assert (str(path), len(DATA)) == (source.name, source.size)
+        assert blake3(DATA).hexdigest() == source.content_hash()
+        assert DATA[: 64 * 1024] == source.sample()
+        assert DATA == b"".join(source.chunks()) == b"".join(source.chunks())
+        source.check_unchanged()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda data: open_source(data),
+        lambda data: open_source(io.BytesIO(data)),
+        lambda data: open_source("-", stdin=io.BytesIO(data)),
+        lambda data: open_source("-", stdin=io.BytesIO(gzip.compress(data))),
+    ],
+)
+def test_what_is_no_file_is_read_like_one(make):
+    """Bytes, open files and standard input can be read twice too; `check_unchanged` has nothing to say."""
+    with make(DATA) as source:
+        assert DATA == b"".join(source.chunks()) == b"".join(source.chunks())
+        source.check_unchanged()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+def test_a_pipe_is_spooled(tmp_path):
+    """A named pipe, as from <(command), is a source."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(DATA,))
+    writer.start()
+
+    assert read(open_source(pipe)) == DATA
+    writer.join()
+
+
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("members", [1, 3])
+def test_archives_are_read_whole(tmp_path, kind, members):
+    """One stream or several in a row, told by content."""
+    path = tmp_path / ("calls.csv" + SUFFIX[kind])
+    path.write_bytes(PACK[kind](DATA) * members)
+    with open_source(path) as source:
+        assert blake3(path.read_bytes()).hexdigest() == source.content_hash()
+        assert DATA * members == b"".join(source.chunks())
+
+
+@pytest.mark.parametrize("kind", PACK)
+@given(cut=st.floats(0, 0.999))
+def test_archives_cut_short_are_refused(kind, cut):
+    """Wherever an archive ends too early, reading it ends with an error."""
+    packed = PACK[kind](DATA)
+    head = packed[: max(16, int(len(packed) * cut))]
+    with pytest.raises(SourceError, match=f"^<bytes>: found the end of the file inside {kind} data"):
+        read(open_source(head))
+
+
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("damage", ["checksum", "trailing"])
+def test_damaged_archives_are_refused(kind, damage):
+    """A wrong checksum and bytes after the end are errors, although all data came before."""
+    packed = bytearray(PACK[kind](DATA))
+    if damage == "checksum":
+        packed[-6 if kind == "gzip" else len(packed) // 2] ^= 0xFF
+    else:
+        packed += b"1002,$2.50\n"
+    with pytest.raises(SourceError, match=f"^<bytes>: found damaged {kind} data, or something else after its end"):
+        read(open_source(bytes(packed)))
+
+
+def test_nul_padding_after_gzip_is_allowed():
+    """Tapes and block devices pad archives; gzip itself reads over it."""
+    assert read(open_source(gzip.compress(DATA) + b"\0" * 512)) == DATA
+
+
+def test_a_bomb_comes_in_small_pieces():
+    """However much a few bytes unpack to, a chunk is bounded."""
+    source = open_source(gzip.compress(b"\0" * 2**26))
+    with source:
+        assert max(len(chunk) for chunk in source.chunks()) <= 2**20
+
+
+def test_a_name_that_promises_an_archive_is_held_to_it(tmp_path):
+    """Text in a file called .gz is told, not guessed."""
+    path = tmp_path / "calls.csv.gz"
+    path.write_bytes(DATA)
+    with pytest.raises(SourceError, match=r"found no gzip data in a file called \.gz, expected an archive"):
+        open_source(path)
+
+
+def test_zip_is_refused_with_the_way_out():
+    """Not read yet, so said."""
+    with pytest.raises(SourceError, match="found a zip archive, expected a CSV file; unpack it first: unzip"):
+        open_source(b"PK\x03\x04" + DATA)
+
+
+@pytest.mark.parametrize("change", ["grown", "shrunk", "rewritten", "replaced", "deleted"])
+def test_a_change_while_reading_is_noticed(tmp_path, change):
+    """Whatever happens to the file between opening and the end, it is not reported as read."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(DATA)
+    with open_source(path) as source:
+        chunks = source.chunks()
+        if change == "deleted":
+            path.unlink()
+        elif change == "replaced":
+            (tmp_path / "new").write_bytes(DATA)
+            (tmp_path / "new").replace(path)
+        else:
+            path.write_bytes({"grown": DATA + b"x", "shrunk": DATA[:-9], "rewritten": DATA}[change])
+            if change == "rewritten":
+                os.utime(path, ns=(0, 0))
+        if change == "shrunk":
+            with pytest.raises(SourceChangedError, match="became shorter while it was read"):
+                list(chunks)
+        with pytest.raises(SourceChangedError, match=r"(changed|is gone) while it was read; load it again"):
+            source.check_unchanged()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("missing.csv", "not found, expected a file"), ("", "found a folder, expected a file")]
+)
+def test_what_cannot_be_opened_is_said(tmp_path, name, message):
+    """Missing files and folders are errors that name the path."""
+    with pytest.raises(SourceError) as caught:
+        open_source(tmp_path / name)
+
+    assert f"{tmp_path / name}: {message}" == str(caught.value)
+
+
+def test_globs_and_folders_are_expanded_in_order(tmp_path, monkeypatch):
+    """Sorted by name, without hidden files and folders; other names stand for themselves."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "day" / "deep").mkdir(parents=True)
+    (tmp_path / "day" / "folder.csv").mkdir()
+    for name in ("b.csv", "a.csv.gz", "notes.txt", ".hidden.csv", "Master.csv.2024-01-31", "deep/c.csv"):
+        (tmp_path / "day" / name).touch()
+    (tmp_path / "odd[1].csv").touch()
+
+    assert expand(["day"]) == ["day/Master.csv.2024-01-31", "day/a.csv.gz", "day/b.csv"]
+    assert expand(["day/?.csv"]) == ["day/b.csv"]
+    assert expand(["day/**/*.csv"]) == ["day/b.csv", "day/deep/c.csv"]
+    assert expand(["odd[1].csv", "missing.csv", "-", "s3://b/*.csv"]) == [
+        "odd[1].csv",
+        "missing.csv",
+        "-",
+        "s3://b/*.csv",
+    ]
+
+
+@pytest.mark.parametrize("name", ["*.csv", "empty"])
+def test_a_pattern_that_stands_for_nothing_is_an_error(tmp_path, monkeypatch, name):
+    """Nothing to load is no success."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=", expected "):
+        expand([name])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("calls.csv", "calls.csv"),
+        ("odd?name@x.csv", "odd?name@x.csv"),
+        ("sftp://me:s3cret@host:22/a.csv", "sftp://host:22/a.csv"),
+        ("https://h/a.csv?X-Amz-Signature=s3cret#s3cret", "https://h/a.csv"),
+        ("https://me:s3c@ret@h/a.csv", "https://h/a.csv"),
+        ("https://[s3cret@h/a.csv?s3cret", "https://h/a.csv"),
+        ("simplecache::https://me:s3cret@h/a.csv", "simplecache::https://h/a.csv"),
+        ("zip://a.csv::https://me:s3cret@h/a.zip?s3cret", "zip://a.csv::https://h/a.zip"),
+    ],
+)
+def test_names_hold_no_secrets(name, expected):
+    """Users, passwords and queries do not get into books, messages or logs."""
+    assert expected == redacted(name)
+
+
+def test_urls_are_read_through_fsspec():
+    """A URL is fetched once and then read like a file."""
+    fsspec.filesystem("memory").pipe_file("/folder/calls.csv.gz", gzip.compress(DATA))
+    with open_source("memory://folder/calls.csv.gz") as source:
+        assert source.name == "memory://folder/calls.csv.gz"
+        assert b"".join(source.chunks()) == DATA
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("memory://me:s3cret@missing.csv?key=s3cret", "not found"),
+        (
+            "nonsense://host/calls.csv",
+            "found the protocol nonsense, expected one of gcs, gs, http, https, s3, s3a, sftp",
+        ),
+    ],
+)
+def test_urls_that_cannot_be_read_say_so_without_secrets(url, message):
+    """The message names the redacted URL; the cause, which may quote the real one, is left out."""
+    with pytest.raises(SourceError) as caught:
+        open_source(url)
+
+    assert message in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_missing_extra_names_its_command(monkeypatch):
+    """Where a protocol needs a package that is not there, the message says how to get it."""
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(SourceError, match=r"pip install 'trunkline\[s3\]'"):
+        open_source("s3://bucket/calls.csv")
+
+
+def test_an_unchanged_source_needs_neither_pandas_nor_numpy(tmp_path):
+    """Hash, dialect and header come without the imports that cost a second."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(DATA)
+    program = """
+import sys
+from trunkline.framing import frame, resolve_dialect
+from trunkline.source import expand, open_source
+with open_source(expand([sys.argv[1]])[0]) as source:
+    source.content_hash()
+    header = frame(source.chunks(), resolve_dialect(source.sample())).header
+print(header, sorted({"pandas", "numpy", "pyarrow", "fsspec"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "('a', 'b') []\n"
