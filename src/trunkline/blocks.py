@@ -7,7 +7,8 @@ share one cache entry; a block's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,11 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from trunkline.scanning import line_bounds
+
 Lines = npt.NDArray[np.int64]
+FindBounds = Callable[[bytes], tuple[Lines, Lines]]
+"""Where the record that starts in each physical line of some bytes starts and ends."""
 
 REJECT_SCHEMA = pa.schema(
     [
@@ -103,47 +108,57 @@ class RawRecords:
     The original bytes of records, by source line.
 
     Immutable, and shared rather than copied: pandas deep-copies the attrs of a frame in almost every
-    operation.
+    operation.  Keeps the bytes of the blocks, and nothing per record.
     """
 
-    def __init__(self, parts: Iterable[tuple[Block, Lines, Lines]]) -> None:
+    def __init__(self, blocks: Iterable[Block], bounds: FindBounds = line_bounds) -> None:
         """
         Keep what is needed to find a record again.
 
         Args:
-            parts: Blocks in source order, each with the start and end offset (line end excluded) in its
-            data of every physical line.
+            blocks: In source order.
+            bounds: Says where the records that start in each physical line of a block's data start and end.
         """
-        self._parts = list(parts)
-        self._first_lines = np.array([block.first_line for block, _, _ in self._parts], dtype=np.int64)
+        self._blocks = tuple(blocks)
+        self._bounds = bounds
+        self._first_lines = [block.first_line for block in self._blocks]
+        self._found: tuple[int, Lines, Lines] | None = None  # of the block last asked for: rejects come in order
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RawRecords:
         return self
 
     def find(self, source_line: int) -> tuple[int, bytes]:
         """
-        Return the byte offset in the decompressed source and the bytes of the record that starts at
-        *source_line*.
+        Return the byte offset in the decompressed source and the bytes, line end excluded, of the record that
+        starts at *source_line*.
 
         Raises:
             KeyError: If no block holds that line.
         """
-        part = int(np.searchsorted(self._first_lines, source_line, side="right")) - 1
+        part = bisect_right(self._first_lines, source_line) - 1
         if part < 0:
             raise KeyError(source_line)
-        block, starts, ends = self._parts[part]
+        block = self._blocks[part]
         line = source_line - block.first_line
+        starts, ends = self._bounds_of(part)
         if line >= len(starts):
             raise KeyError(source_line)
         start, end = int(starts[line]), int(ends[line])
-        return block.first_byte + start, bytes(block.data[start:end])
+        return block.first_byte + start, block.data[start:end]
+
+    def _bounds_of(self, part: int) -> tuple[Lines, Lines]:
+        found = self._found  # read once: another thread may replace it
+        if found is None or found[0] != part:
+            found = (part, *self._bounds(self._blocks[part].data))
+            self._found = found
+        return found[1], found[2]
 
     def __add__(self, other: RawRecords) -> RawRecords:
-        """Return the records of both, of which *other* comes later in the source."""
-        return RawRecords([*self._parts, *other._parts])
+        """Return the records of both, of which *other* comes later in the same source."""
+        return RawRecords([*self._blocks, *other._blocks], self._bounds)
 
-    def __iter__(self) -> Iterator[tuple[Block, Lines, Lines]]:
-        return iter(self._parts)
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self._blocks)
 
 
 class RejectTable(pd.DataFrame):
@@ -158,7 +173,7 @@ class RejectTable(pd.DataFrame):
     def __eq__(self, other: object) -> bool:  # type: ignore[override]
         return self is other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> RejectTable:
         return self

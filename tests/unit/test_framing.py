@@ -1,0 +1,194 @@
+"""Framing: headers, blocks and their borders."""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.blocks import Block
+from trunkline.borders import BlockSizes
+from trunkline.dialect import ResolvedDialect
+from trunkline.errors import SourceError
+from trunkline.framing import block_identity, frame
+from trunkline.records import split_lines
+from trunkline.sample import write_sample
+
+HEADERLESS = ResolvedDialect(header=False, header_lines=0)
+SMALL = BlockSizes(least=8 * 1024, usual=16 * 1024, most=32 * 1024)
+
+
+def blocks_of(data: bytes, dialect: ResolvedDialect = HEADERLESS, chunk: int = 2**20, sizes: BlockSizes | None = None):
+    """Return the blocks of some bytes, handed over in chunks of one length."""
+    chunks = (data[begin : begin + chunk] for begin in range(0, len(data), chunk))
+    return list(frame(chunks, dialect, sizes=sizes).blocks)
+
+
+def sample_of(tmp_path: Path, records: int) -> bytes:
+    """Return call logs without their header."""
+    path = tmp_path / "calls.csv"
+    write_sample(path, records=records)
+    return path.read_bytes().split(b"\n", 1)[1]
+
+
+lines_and_ends = st.lists(
+    st.tuples(
+        st.binary(max_size=6).map(lambda line: line.translate(None, b"\r\n")),
+        st.sampled_from([b"\n", b"\r\n", b"\r", b"\n\n", b"\r\r\n", b"\n\r"]),
+    ),
+    max_size=60,
+).map(lambda pairs: b"".join(itertools.chain.from_iterable(pairs)))
+
+
+@given(data=st.one_of(st.binary(max_size=200), lines_and_ends), chunk=st.integers(1, 50))
+def test_blocks_concatenate_to_the_source(data, chunk):
+    """Whatever the bytes, and however they come, blocks hold them all, in order, with true places."""
+    sizes = BlockSizes(least=32, usual=48, most=300)
+    blocks = blocks_of(data, chunk=chunk, sizes=sizes)
+
+    mark = len(data) - len(data.removeprefix(codecs.BOM_UTF8))
+    assert b"".join(block.data for block in blocks) == data[mark:]
+    offset, line = mark, 1
+    for position, block in enumerate(blocks):
+        assert (block.position, block.first_byte, block.first_line) == (position, offset, line)
+        assert block.lines == len(split_lines(block.data))
+        offset, line = offset + len(block.data), line + block.lines
+    assert line - 1 == len(split_lines(data[mark:]))
+
+
+@given(data=lines_and_ends, chunk=st.integers(1, 50))
+def test_blocks_do_not_depend_on_chunks(data, chunk):
+    """How the bytes come does not change where blocks end."""
+    sizes = BlockSizes(least=32, usual=48, most=300)
+
+    assert blocks_of(data, chunk=chunk, sizes=sizes) == blocks_of(data, sizes=sizes)
+
+
+def test_block_lengths_keep_their_bounds(tmp_path):
+    """Blocks are as long as they are said to be, on average too, and end at line ends."""
+    sizes = [len(block.data) for block in blocks_of(sample_of(tmp_path, 60_000), sizes=SMALL)]
+
+    assert min(sizes[:-1]) >= SMALL.least
+    assert max(sizes) <= SMALL.most
+    assert 0.8 * SMALL.usual < np.mean(sizes) < 1.2 * SMALL.usual
+
+
+def test_a_file_without_its_head_has_the_same_blocks_again(tmp_path):
+    """Borders are chosen by content: all but the first few blocks are found again at other offsets."""
+    data = sample_of(tmp_path, 60_000)
+    later = data[data.index(b"\n", 5_000) + 1 :]
+    whole = {block.data for block in blocks_of(data, sizes=SMALL)}
+    again = [block.data in whole for block in blocks_of(later, sizes=SMALL)]
+
+    assert len(again) > 100
+    assert sum(not found for found in again) < 12
+    assert all(again[12:])
+
+
+def test_records_all_alike_still_make_blocks():
+    """Where content cannot choose, as in the same line over and over, length does."""
+    blocks = blocks_of(b"1001,$1.20,Nairobi\n" * 20_000, sizes=SMALL)
+
+    assert len(blocks) > 10
+    assert all(SMALL.least <= len(block.data) <= SMALL.most for block in blocks[:-1])
+
+
+@pytest.mark.parametrize(
+    ("data", "dialect", "header", "first"),
+    [
+        (b"a,b\n1,2\n", ResolvedDialect(), ("a", "b"), (4, 2)),
+        (b"\xef\xbb\xbfa,b\n1,2\n", ResolvedDialect(), ("a", "b"), (7, 2)),
+        (b'"a ""x""","b,c"\r\n1,2\r\n', ResolvedDialect(), ('a "x"', "b,c"), (17, 2)),
+        (b"a,b\r1,2\r", ResolvedDialect(), ("a", "b"), (4, 2)),
+        (b"\n\r\na,b\n1,2", ResolvedDialect(), ("a", "b"), (7, 4)),
+        (b"a,b\nINTEGER,VARCHAR(50)\n1,2\n", ResolvedDialect(header_lines=2), ("a", "b"), (24, 3)),
+        (b"Report\n\na,b\n1,2\n", ResolvedDialect(skip_lines=2), ("a", "b"), (12, 4)),
+        (b"1,2\n", HEADERLESS, ("1", "2"), (0, 1)),
+        (b"x\n1,2,3\n1,2,3\n1,2\n", HEADERLESS, ("1", "2", "3"), (0, 1)),
+        ("Straße,b\n".encode("cp1252"), ResolvedDialect(encoding="cp1252"), ("Straße", "b"), None),
+        (b"a,b\n", ResolvedDialect(), ("a", "b"), None),
+        (b"a,b", ResolvedDialect(), ("a", "b"), None),
+        (b"", ResolvedDialect(), (), None),
+        (b"", HEADERLESS, (), None),
+        (b"\xef\xbb\xbf", ResolvedDialect(), (), None),
+        (b"\n\n", ResolvedDialect(), (), None),
+    ],
+)
+def test_header_and_first_block(data, dialect, header, first):
+    """The header is read by the same grammar as records; blocks begin right after it."""
+    framed = frame([data], dialect)
+    blocks = list(framed.blocks)
+
+    assert framed.header == header
+    assert first == ((blocks[0].first_byte, blocks[0].first_line) if blocks else None)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b'a,"b\n1,2\n', "a quote out of place"),
+        (b"a,b\0\n1,2\n", "a NUL byte"),
+        (b"a,b\xff\n1,2\n", "bytes that are not utf-8"),
+    ],
+)
+def test_a_header_that_cannot_be_read_refuses_the_source(data, problem):
+    """Without a header no field has a meaning, so nothing is guessed."""
+    with pytest.raises(SourceError, match=f"^found {problem} in the header at line 1, expected column names"):
+        frame([data], ResolvedDialect())
+
+
+def test_a_line_of_nine_mebibytes_refuses_the_source():
+    """Memory stays bounded: framing gives up on a line that no block can hold, and says which."""
+    framed = frame([b"a\n1\n"] + [b"x" * 2**20] * 9, ResolvedDialect())
+
+    assert next(framed.blocks).lines == 1
+    with pytest.raises(SourceError, match=r"longer than 8 MiB at line 3, expected call records"):
+        next(framed.blocks)
+
+
+def test_a_header_of_nine_mebibytes_refuses_the_source():
+    """The same bound holds for a header."""
+    with pytest.raises(SourceError, match=r"longer than 8 MiB at line 1"):
+        frame(itertools.repeat(b"x" * 2**20, 20), ResolvedDialect())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")), chunk=st.integers(1, 9))
+def test_wide_encodings_are_framed_as_utf8(encoding, text, chunk):
+    """UTF-16 and UTF-32 arrive as UTF-8, however the chunks cut their characters."""
+    blocks = blocks_of(("\ufeff" + text).encode(encoding), ResolvedDialect(header=False, encoding=encoding), chunk)
+
+    assert b"".join(block.data for block in blocks) == text.encode()
+
+
+def test_an_undecodable_wide_character_stays_undecodable():
+    """A lone surrogate and a cut last character become bytes that UTF-8 refuses too, so each costs one record."""
+    data = "a,b\n".encode("utf-16-le") + b"\x00\xd8" + ",c\nd,".encode("utf-16-le") + b"\x41"
+    (block,) = blocks_of(data, ResolvedDialect(header=False, encoding="utf-16-le"))
+
+    assert split_lines(block.data) == [b"a,b", b"\xed\xbf\xbf,c", b"d,\xed\xbf\xbf"]
+
+
+def test_block_identity_is_about_how_bytes_read():
+    """Place does not count; bytes, header, and what changes the reading do."""
+
+    def identity(data=b"1,2\n", header=("a", "b"), first_line=2, **dialect):
+        block = Block(position=0, first_byte=0, first_line=first_line, data=data, lines=1)
+        return block_identity(block, header, ResolvedDialect(**dialect))
+
+    assert identity() == identity(first_line=99) == identity(skip_lines=3)
+    others = [
+        identity(data=b"1,3\n"),
+        identity(header=("a,b",)),
+        identity(delimiter=";"),
+        identity(quote="'"),
+        identity(escape="none"),
+        identity(encoding="cp1252"),
+        identity(multiline=True),
+    ]
+    assert len({identity(), *others}) == 8
