@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from trunkline.bookkeeping import Attempts, Content, find_unchanged, read_books, terms_of
 from trunkline.books import Books, Status
-from trunkline.detect import layout_of
 from trunkline.errors import RefusedError, SourceError, TrunklineError
 from trunkline.layout import load_layout
 from trunkline.progress import ProgressPort, Watch
+from trunkline.remote import redacted
 from trunkline.retrying import retrying
 from trunkline.schema import share_schema
 from trunkline.servers import Servers, open_servers
@@ -122,10 +122,12 @@ class _Run:
     def _layout_of(self, source: Source) -> Layout:
         """Return the layout in force: the one that is named, else the one that is recognised, with its overrides."""
         named = self.settings.layout
-        layout = load_layout(named) if named else layout_of(source.sample())
-        return layout.with_overrides(
+        layout = load_layout(named) if named else _recognised(source)
+        layout = layout.with_overrides(
             timezone=self.settings.timezone, currency=self.settings.currency, system=self.settings.system
         )
+        layout.check_complete()
+        return layout
 
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
         with self.sessions.borrow() as connection, connection.cursor() as cursor:
@@ -157,6 +159,12 @@ class _Run:
             workers=self.settings.workers or min(MOST_WORKERS, os.cpu_count() or 1),
         )
         return load_source(job, attempts)
+
+
+def _recognised(source: Source) -> Layout:
+    from trunkline.detect import layout_of  # numpy, for the header: only where no layout is named
+
+    return layout_of(source.sample())
 
 
 def _ended(name: str, error: TrunklineError) -> Books:
