@@ -31,10 +31,12 @@ from trunkline.errors import DatabaseError, RefusedError
 from trunkline.queries import Queries
 from trunkline.staging import (
     BOUNDS_CHECK,
+    STAGING_SCHEMA,
     StagedTable,
     aside_table,
     copy_rejects,
     drop_stage,
+    index_name,
     measures,
     repeats_table,
     same_key,
@@ -193,13 +195,11 @@ def _replicated(cursor: Cursor, table: CallTable) -> bool:
 
 def _attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
     name = _partition_name(cursor, table, load, staged)
+    index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
+    cursor.execute(query("rename_index", index=index, name=sql.Identifier(index_name(name))))
     cursor.execute(query("take_staged", staged=staged.identifier, name=sql.Identifier(name)))
     cursor.execute(
-        query(
-            "move_staged",
-            staged=sql.Identifier(staged.identifier.strings[0], name),
-            schema=sql.Identifier(table.schema),
-        )
+        query("move_staged", staged=sql.Identifier(STAGING_SCHEMA, name), schema=sql.Identifier(table.schema))
     )
     return _attach_relation(cursor, table, staged, name, bounded=True)
 

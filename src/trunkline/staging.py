@@ -286,8 +286,20 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
     cursor.execute(query("mark_sealed"), {"load_id": load_id, "relation": staged.relation})
 
 
+def index_name(relation: str) -> str:
+    """Return the name of the unique index of a staged table or a partition."""
+    return f"{relation}_key"
+
+
 def _index(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
-    cursor.execute(query("index_staged", staged=staged.identifier, key_columns=identifiers(table.key_columns)))
+    cursor.execute(
+        query(
+            "index_staged",
+            name=sql.Identifier(index_name(staged.relation)),
+            staged=staged.identifier,
+            key_columns=identifiers(table.key_columns),
+        )
+    )
 
 
 def _settle_source(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str) -> None:

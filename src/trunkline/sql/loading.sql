@@ -131,7 +131,7 @@ delete from trunkline.staged_sums where load_id = %(load_id)s
 
 -- name: index_staged
 -- The index that the call table asks for; fails where two calls of the source have one key.
-create unique index on {staged} ({key_columns})
+create unique index {name} on {staged} ({key_columns})
 
 -- name: settle_source
 -- Set calls aside whose key came more than once in the source; equal values are a duplicate, others a conflict.
@@ -220,6 +220,10 @@ create table {relation} (like {table} including defaults including constraints)
 -- name: take_staged
 -- Give a staged table its place beside the call table, first step: its name.
 alter table {staged} rename to {name}
+
+-- name: rename_index
+-- Name the index of a staged table after the partition that it becomes.
+alter index {index} rename to {name}
 
 -- name: move_staged
 -- Give a staged table its place beside the call table, second step: its schema.
