@@ -149,9 +149,12 @@ def _environment_layer(environ: Mapping[str, str], problems: list[str]) -> _Laye
             continue
         if close := get_close_matches(variable, known, n=1, cutoff=_LIKE_A_SETTING):
             problems.append(f'{variable}: unknown variable, did you mean "{close[0]}"?')
-    for name in _NOT_IN_ENVIRONMENT:
-        if environ.get(variable := f"{ENV_PREFIX}{name.upper()}"):
-            problems.append(f"{variable}: cannot be set in the environment, {_instead(name)}")
+    misplaced = {f"{ENV_PREFIX}{name.upper()}": name for name in _NOT_IN_ENVIRONMENT}
+    problems += [
+        f"{variable}: cannot be set in the environment, {_instead(name)}"
+        for variable, name in misplaced.items()
+        if environ.get(variable)
+    ]
     source = EnvSettingsSource(Settings, env_ignore_empty=True)
     source.env_vars = {
         variable.lower(): value

@@ -42,7 +42,7 @@ def _check_database_url(url: str) -> str:
 
 
 def _check_redis_url(url: str) -> str:
-    if url == "none" or (url.partition("://")[0] in ("redis", "rediss", "unix") and "://" in url):
+    if url == "none" or url.startswith(("redis://", "rediss://", "unix://")):
         return url
     raise ValueError("expected redis://HOST:PORT/DB, rediss:// for TLS, unix:///PATH, or none")
 
@@ -99,14 +99,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    database_url: StrictStr | None = Field(
+    database_url: Annotated[StrictStr, AfterValidator(_check_database_url)] | None = Field(
         default=None,
         description=(
             "PostgreSQL to load into: a URL, libpq's keywords, or `embedded`. Without one: libpq's own environment if "
             "PGHOST, PGSERVICE or PGDATABASE is set, else the embedded PostgreSQL."
         ),
     )
-    redis_url: StrictStr | None = Field(
+    redis_url: Annotated[StrictStr, AfterValidator(_check_redis_url)] | None = Field(
         default=None,
         description=(
             "Redis that caches: `redis://`, `rediss://` (TLS), `unix://`, or `none`. Without one: the embedded Valkey "
