@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.blocks import Lines, TextBlock, TypedBlock, TypedTotals
+from trunkline.blocks import Lines, RejectTable, TextBlock, TypedBlock, TypedTotals
+from trunkline.cache_port import BlockCache
 from trunkline.fields import field_text, parse_field
+from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, text_batch
 from trunkline.header_match import Places, match_header, unknown_columns
-from trunkline.judging import Judged, judge, sorted_rejects
+from trunkline.judging import NO_REJECTS, Judged, judge, sorted_rejects
 from trunkline.keys import record_keys
 from trunkline.layout_fields import RAW, AnyField, MoneyField, TextField
 from trunkline.layout_model import Layout
@@ -23,8 +26,83 @@ from trunkline.layout_rules import SYSTEM
 from trunkline.parsed import Fault
 from trunkline.text_json import json_objects
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import redis as redis_py
+
 RECORD_KEY = "record_key"
 EXTRA = "extra"
+ROWS_AT_ONCE = 65_536  # of a DataFrame: a few MiB, as the blocks of a file have
+
+
+def transform(
+    frame: pd.DataFrame, layout: Layout | str, redis: redis_py.Redis | BlockCache | None = None
+) -> tuple[pd.DataFrame, RejectTable]:
+    """
+    Return typed calls and rejects of a frame of text.
+
+    Args:
+        frame: One text column per CSV column, indexed by source line: from `extract`, or the user's own.
+        layout: What the text means, with the user's overrides; or the name or path of a layout.
+        redis: Where results are cached, if anywhere.
+
+    Returns:
+        The calls, with the layout's columns and ``record_key`` (16 bytes), indexed by source line, and one row
+        per reject with the columns ``source_line, byte_offset, raw, field, code, message``, those of extraction
+        included.  The attrs of the calls are those of *frame*, with ``filtered``, how many records the layout
+        says are no calls, and ``unknown_columns``, the names of columns that it does not know.
+
+    Raises:
+        RefusedError: If the columns are not those of the layout.
+        UsageError: If a column is not text, or *layout* leaves open in which zone its times are.
+        LayoutError: If there is no such layout.
+    """
+    if isinstance(layout, str):
+        layout = _load_layout(layout)
+    layout.check_complete()
+    batch, lines = text_batch(frame), source_lines(frame)
+    cache = _cache_for(redis)
+    starts = range(0, max(len(lines), 1), ROWS_AT_ONCE)
+    firsts = [int(lines[start]) if len(lines) else 0 for start in starts]
+    parts = [
+        _transform_part(batch.slice(start, ROWS_AT_ONCE), lines[start : start + ROWS_AT_ONCE] - first, layout, cache)
+        for start, first in zip(starts, firsts, strict=True)
+    ]
+    calls = calls_frame(parts, firsts)
+    calls.attrs = {
+        **frame.attrs,
+        "read": frame.attrs.get("read", len(frame)),
+        "filtered": sum(part.filtered for part in parts),
+        "unknown_columns": unknown_columns(batch.schema.names, layout),
+    }
+    return calls, rejects_frame(parts, firsts, frame, batch)
+
+
+def _load_layout(name: str) -> Layout:
+    from trunkline.layout import load_layout
+
+    return load_layout(name)
+
+
+def _cache_for(redis: redis_py.Redis | BlockCache | None) -> BlockCache | None:
+    if redis is None:
+        return None
+    from trunkline.cache import cache_for  # imports the client library
+
+    return cache_for(redis)
+
+
+def _transform_part(batch: pa.RecordBatch, lines: Lines, layout: Layout, cache: BlockCache | None) -> TypedBlock:
+    """Transform some rows of a frame, through the cache if there is one."""
+    text = TextBlock(batch=batch, lines=lines, rejects=NO_REJECTS, read=batch.num_rows)
+    if cache is None:
+        return transform_block(text, layout)
+    key = f"{digest(batch, lines)}{layout.fingerprint}"
+    typed = cache.get_typed(key)
+    if typed is None:
+        typed = transform_block(text, layout)
+        cache.put_typed(key, typed)
+    return typed
 
 
 def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
