@@ -27,7 +27,7 @@ def oldest_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
     base = tmp_path_factory.getbasetemp()
     home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "oldest"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded_servers, "_postgres_candidates", lambda: iter([OLDEST]))
+        patch.setattr(embedded_servers, "postgres_programs", lambda: OLDEST)
         pair = Embedded(home, settings={"fsync": "off", "shared_buffers": "64MB"}).start()
     with pair:
         yield pair
