@@ -23,7 +23,7 @@ from typer.main import get_command
 
 from trunkline import __version__, cli_books, cli_db, cli_layouts, cli_run, cli_sample, cli_settings
 from trunkline.cli_options import HELP_SETTINGS, Invocation
-from trunkline.errors import TrunklineError
+from trunkline.errors import TrunklineError, UsageError
 from trunkline.report import error_line, print_line, render_json
 
 FAILED, USAGE = 1, 2
@@ -137,18 +137,20 @@ def _wrong_usage(error: TyperException) -> int:
 
 
 def _failed(error: TrunklineError, invocation: Invocation) -> int:
-    for cause in _causes(error):
-        print_line(error_line(cause))
+    for line in _lines(error):
+        print_line(error_line(line))
     return _ended(error.exit_code, str(error), invocation)
 
 
-def _causes(error: BaseException) -> Iterator[TrunklineError]:
-    """Yield *error* and what it came from.  Foreign causes may quote secrets: only `-v` shows them."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, TrunklineError):
-            yield cause
-        cause = cause.__cause__
+def _lines(error: TrunklineError) -> Iterator[str]:
+    """Yield a line for each thing that is wrong, then for what it came from.  Foreign causes may quote secrets."""
+    if isinstance(error, UsageError) and len(error.problems) > 1:
+        yield from (f"{error.where}: {problem}" if error.where else problem for problem in error.problems)
+    else:
+        yield str(error)
+    cause = error.__cause__
+    if isinstance(cause, TrunklineError) and cause.message not in error.message:
+        yield from _lines(cause)
 
 
 def _broken(error: Exception, invocation: Invocation) -> int:

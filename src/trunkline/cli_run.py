@@ -24,6 +24,7 @@ from trunkline.cli_options import (
     resolve,
     warn,
 )
+from trunkline.errors import UsageError
 from trunkline.progress import Watch
 from trunkline.report import error_line, print_books, print_line
 
@@ -79,7 +80,8 @@ def run(
     verbose: Verbose = False,
 ) -> int:
     """Load call logs into PostgreSQL, every call once."""
-    settings = resolve(
+    resolved = resolve(
+        feed=feed,
         layout=layout,
         system=system,
         timezone=timezone,
@@ -90,12 +92,30 @@ def run(
         max_rejects=max_rejects,
         reload=reload or None,
         allow_empty=allow_empty or None,
-    ).settings
-    return _load(context, sources or [], settings)
+    )
+    wanted = sources or resolved.paths
+    if not wanted:
+        raise UsageError("no source is named", hint="name files, folders, globs or URLs, or '--feed NAME'")
+    check_layout(resolved.settings)
+    return _load(context, wanted, resolved.settings)
+
+
+def check_layout(settings: Settings) -> None:
+    """
+    Make sure that the layout which is named is there and fits the zone and the currency, before any server starts.
+
+    Raises:
+        LayoutError: If it is unknown, not well formed, or has no use for what is stated.
+    """
+    from trunkline.layout import load_layout
+
+    if settings.layout:
+        layout = load_layout(settings.layout)
+        layout.with_overrides(timezone=settings.timezone, currency=settings.currency, system=settings.system)
 
 
 def _load(context: typer.Context, sources: Sequence[str], settings: Settings) -> int:
-    """Load *sources*; whatever ends it, the JSON has the books of those that were finished."""
+    """Load *sources*; whatever ends it, the books of those that were finished are printed."""
     from trunkline.runner import run_sources
     from trunkline.servers import open_servers
 
@@ -120,7 +140,8 @@ def _account(finished: Sequence[Books]) -> None:
         print_books(finished)
     for books in finished:
         if books.status in ("refused", "failed"):
-            print_line(error_line(f"{books.source}: {books.reason or books.status}"))
+            reason = books.reason or books.status
+            print_line(error_line(reason if reason.startswith(books.source) else f"{books.source}: {reason}"))
 
 
 def exit_code(finished: Sequence[Books]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from trunkline.cli_options import (
@@ -17,7 +19,7 @@ from trunkline.cli_options import (
     invocation,
     resolve,
 )
-from trunkline.report import print_table
+from trunkline.report import print_facts, print_table
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,8 +49,25 @@ def config_(
         redis_url=redis_url,
         config=config,
     )
-    shared = invocation(context)
+    from trunkline.server_choice import choose_database, choose_redis
+
+    database = choose_database(resolved.settings, os.environ)
+    chosen = {
+        "configuration": str(resolved.config) if resolved.config else None,
+        "database": database.described,
+        "cache": choose_redis(resolved.settings, database).described,
+    }
     values = resolved.shown()
+    shared = invocation(context)
+    shared.document |= chosen
     shared.document["settings"] = {name: {"value": value, "origin": origin} for name, value, origin in values}
     if not shared.json:
-        print_table(("setting", "value", "from"), values)
+        print_table(
+            ("setting", "value", "from"), ((name, _as_written(value), origin) for name, value, origin in values)
+        )
+        print_facts(chosen)
+
+
+def _as_written(value: object) -> str:
+    """Return a value as a configuration file has it, a number without separators."""
+    return "" if value is None else str(value)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from trunkline.database import Connection, connect, describe
 from trunkline.retrying import ATTEMPTS, retrying
 from trunkline.schema import check_schema, migrate
-from trunkline.settings import choose_database
+from trunkline.server_choice import RedisChoice, choose_database, choose_redis
 
 if TYPE_CHECKING:
     from trunkline.cache_port import BlockCache
@@ -38,7 +38,7 @@ class Servers:
 
     Attributes:
         database_url: None: all from libpq's environment.
-        redis_url: "none" for no cache on purpose, None for none because nobody named one.
+        redis: Which cache; where it is embedded, with its URL.
         settings: Where the cache's time to live and secret come from.
         warn: Told once if the cache fails, and before every new attempt to reach PostgreSQL.
         described: Which database it is, without secrets: the first line that every run prints.
@@ -47,7 +47,7 @@ class Servers:
     """
 
     database_url: str | None
-    redis_url: str | None
+    redis: RedisChoice
     settings: Settings
     warn: Warn
     described: str = ""
@@ -63,11 +63,11 @@ class Servers:
         """The cache; it connects when it is first asked for something."""
         from trunkline.cache import connect_cache
 
-        if self.redis_url is None:
-            self.warn("no cache: no Redis is named; set TRUNKLINE_REDIS_URL, or to 'none' to silence this")
+        if self.redis.kind == "unnamed":
+            self.warn(f"{self.redis.described}; set TRUNKLINE_REDIS_URL, or to 'none' if that is meant")
         secret = self.settings.cache_secret
         return connect_cache(
-            self.redis_url,
+            self.redis.url,
             secret=secret.get_secret_value() if secret else None,
             ttl_s=self.settings.cache_ttl_s,
             warn=self.warn,
@@ -101,26 +101,27 @@ def open_servers(
         EmbeddedError: If the embedded servers cannot run here.
     """
     environ = os.environ if environ is None else environ
-    chosen = choose_database(settings, environ)
+    database = choose_database(settings, environ)
+    redis = choose_redis(settings, database)
     prepare: Callable[[Connection], object]
     with ExitStack() as stack:
-        if chosen.kind == "embedded":
-            servers, prepare = stack.enter_context(_embedded(settings, environ, warn)), migrate
+        if database.kind == "embedded":
+            servers, prepare = stack.enter_context(_embedded(settings, environ, redis, warn)), migrate
         else:
-            servers = Servers(database_url=chosen.url, redis_url=settings.redis_url, settings=settings, warn=warn)
+            servers = Servers(database_url=database.url, redis=redis, settings=settings, warn=warn)
             prepare = check_schema
         reach = retrying(attempts=ATTEMPTS if patient else 1, on_retry=servers.on_retry)
         yield reach(_greet, servers, prepare if check else None)
 
 
 @contextmanager
-def _embedded(settings: Settings, environ: Mapping[str, str], warn: Warn) -> Iterator[Servers]:
+def _embedded(settings: Settings, environ: Mapping[str, str], redis: RedisChoice, warn: Warn) -> Iterator[Servers]:
     from trunkline.embedded import Embedded, default_home
 
     with Embedded(settings.home or default_home(environ)) as pair:
         yield Servers(
             database_url=pair.database_url,
-            redis_url=settings.redis_url or pair.redis_url,
+            redis=replace(redis, url=pair.redis_url) if redis.kind == "embedded" else redis,
             settings=settings,
             warn=warn,
             described=f"embedded PostgreSQL in {pair.home}",

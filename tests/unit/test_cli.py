@@ -1,9 +1,11 @@
 """The command line as a whole: help, exit codes, error lines and what it imports."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from typer.main import get_command
@@ -199,3 +201,92 @@ def test_sample_says_what_it_wrote(capsys, tmp_path):
     assert len(out.read_bytes().splitlines()) == 4
     assert (document["records"], document["duplicates"], document["rejected"]) == (3, 2, 0)
     assert err == f"{out}: 3 records, 0.0 MB, 0 damaged, 2 repeated\n"
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    """A working folder without any configuration, and no settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("TRUNKLINE_", "PG", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_config_says_what_counts_and_why(capsys, in_folder, monkeypatch):
+    """A flag comes before the environment, that before the file; secrets are masked."""
+    (in_folder / "trunkline.toml").write_text('timezone = "UTC"\nsystem = "pbx1"\n')
+    monkeypatch.setenv("TRUNKLINE_SYSTEM", "pbx2")
+    monkeypatch.setenv("TRUNKLINE_DATABASE_URL", "postgresql://u:canary@db.example/calls")
+    code, out, _ = run(capsys, "config", "--currency", "KES", "--json")
+    document = json.loads(out)
+    settings = document["settings"]
+
+    assert code == 0
+    assert settings["currency"] == {"value": "KES", "origin": "flag --currency"}
+    assert settings["system"] == {"value": "pbx2", "origin": "environment TRUNKLINE_SYSTEM"}
+    assert settings["timezone"] == {"value": "UTC", "origin": str(in_folder / "trunkline.toml")}
+    assert document["configuration"] == str(in_folder / "trunkline.toml")
+    assert document["database"] == "postgresql://u:***@db.example/calls"
+    assert "canary" not in out
+
+
+def test_config_is_a_table_for_people(capsys, in_folder):
+    """Each setting has a line, then come the servers that would be used."""
+    code, out, err = run(capsys, "config")
+    lines = [line.split() for line in out.splitlines()]
+
+    assert (code, err) == (0, "")
+    assert ["reload", "False", "default"] in lines
+    assert ["database", "embedded", "PostgreSQL"] in lines
+
+
+def test_all_wrong_settings_are_named_at_once(capsys, in_folder, monkeypatch):
+    """Each has its line, so that one run shows all there is to fix."""
+    monkeypatch.setenv("TRUNKLINE_TIMEZONE", "Nairobi/Africa")
+    monkeypatch.setenv("TRUNKLINE_WORKERS", "0")
+    code, out, err = run(capsys, "config", "--json")
+
+    assert (code, out) == (2, "")
+    assert sorted(line.split(": ")[1] for line in err.splitlines()) == ["TRUNKLINE_TIMEZONE", "TRUNKLINE_WORKERS"]
+
+
+def test_layouts_are_listed_and_printed(capsys):
+    """The reference layout is there, and what is shown is TOML to start from."""
+    _, listed, _ = run(capsys, "layouts", "--json")
+    _, shown, _ = run(capsys, "layouts", "show", "customer_call_logs")
+    names = [layout["name"] for layout in json.loads(listed)["layouts"]]
+
+    assert "customer_call_logs" in names
+    assert tomllib.loads(shown)["name"] == "customer_call_logs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run"], "no source is named; name files, folders, globs or URLs, or '--feed NAME'"),
+        (["run", "x", "--feed", "pbx"], '--feed: found no feed "pbx", expected [feeds.pbx] in trunkline.toml'),
+        (["run", "x", "--config", "none.toml"], "--config: found no file none.toml, expected a configuration"),
+    ],
+)
+def test_a_run_that_cannot_begin_is_wrong_usage(capsys, in_folder, arguments, line):
+    """No server is started for a command that cannot mean anything."""
+    assert run(capsys, *arguments, "--json") == (2, "", f"trunkline: {line}\n")
+
+
+def test_an_unknown_layout_is_wrong_usage(capsys, in_folder):
+    """It is found before any server is started, and close names are suggested."""
+    code, out, err = run(capsys, "run", "x.csv", "--layout", "customer_calls_logs", "--json")
+
+    assert (code, out) == (2, "")
+    assert err.startswith("trunkline: found no layout 'customer_calls_logs', did you mean")
+
+
+def test_a_layout_of_a_file_is_checked_with_what_is_stated(capsys, in_folder):
+    """What is wrong in a layout file is one line each, with the file and the place in it."""
+    (in_folder / "own.toml").write_text('grammar = 1\nname = "own"\nfeilds = []\n')
+    code, _, err = run(capsys, "run", "x.csv", "--layout", "own.toml")
+
+    assert code == 2
+    assert all(line.startswith("trunkline: own.toml: ") for line in err.splitlines())
+    assert len(err.splitlines()) > 1
