@@ -116,7 +116,9 @@ def _typed(calls: pd.DataFrame, layout: Layout) -> TypedBlock:
             f"the calls have no column {', '.join(missing)}; expected those of layout {layout.name!r}",
             hint="pass what transform() returned, with the same layout",
         )
-    table = pa.Table.from_pandas(calls[names], preserve_index=False).combine_chunks()
+    columns = calls[names]
+    columns.attrs = {}  # what pyarrow cannot write into its metadata it warns of
+    table = pa.Table.from_pandas(columns, preserve_index=False).combine_chunks()
     batches = table.to_batches()
     batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
     batch = batch.replace_schema_metadata(None)
