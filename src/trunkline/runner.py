@@ -16,7 +16,6 @@ from trunkline.books import Books, Status
 from trunkline.errors import RefusedError, SourceError, TrunklineError
 from trunkline.layout import load_layout
 from trunkline.progress import ProgressPort, Watch
-from trunkline.remote import redacted
 from trunkline.retrying import retrying
 from trunkline.schema import share_schema
 from trunkline.servers import Servers, open_servers
