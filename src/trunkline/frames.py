@@ -33,9 +33,7 @@ def text_batch(frame: pd.DataFrame) -> pa.RecordBatch:
 
 def _text(column: pd.Series, name: str) -> pa.StringArray:
     try:
-        array = pa.array(column, from_pandas=True)
-        if isinstance(array, pa.ChunkedArray):
-            array = array.combine_chunks()
+        array = _whole(pa.array(column, from_pandas=True))
         if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_null(array.type):
             return array.cast(pa.string())
     except pa.ArrowInvalid:  # values of several types
@@ -44,6 +42,26 @@ def _text(column: pd.Series, name: str) -> pa.StringArray:
         f"column {name!r} is {column.dtype}, expected text as the source has it",
         hint="use extract(), or read it with pandas.read_csv(..., dtype=str, keep_default_na=False)",
     )
+
+
+def typed_batch(calls: pd.DataFrame, names: Sequence[str]) -> pa.RecordBatch:
+    """
+    Return these columns of typed calls as `transform` made them.
+
+    Raises:
+        UsageError: If one is missing.
+    """
+    missing = [name for name in names if name not in calls.columns]
+    if missing:
+        raise UsageError(
+            f"the calls have no column {', '.join(missing)}",
+            hint="pass what transform() returned, with the same layout",
+        )
+    return pa.RecordBatch.from_arrays([_whole(pa.array(calls[name])) for name in names], names=list(names))
+
+
+def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def source_lines(frame: pd.DataFrame) -> Lines:
@@ -112,10 +130,10 @@ def _places(lines: Lines, frame: pd.DataFrame, batch: pa.RecordBatch) -> list[tu
     if isinstance(records, RawRecords):
         return [records.find(line) for line in lines.tolist()]
     rows = {line: row for row, line in enumerate(source_lines(frame).tolist())} if len(lines) else {}
-    return [(0, _as_csv(batch, rows[line])) for line in lines.tolist()]
+    return [(0, as_csv(batch, rows[line])) for line in lines.tolist()]
 
 
-def _as_csv(batch: pa.RecordBatch, row: int) -> bytes:
+def as_csv(batch: pa.RecordBatch, row: int) -> bytes:
     """Return a record that has no bytes of its own, as a frame of the user's may hold, as CSV."""
     out = io.StringIO()
     csv.writer(out, lineterminator="").writerow([column[row].as_py() for column in batch.columns])

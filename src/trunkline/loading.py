@@ -5,8 +5,6 @@ The same stage and publish as in a run, on one connection; nothing here commits 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -29,7 +27,9 @@ from trunkline.bookkeeping import (
     terms_of,
 )
 from trunkline.books import Books
-from trunkline.errors import UsageError
+from trunkline.frames import as_csv, source_lines, typed_batch
+from trunkline.judging import NO_REJECTS
+from trunkline.layout import load_layout
 from trunkline.partitions import partition_starts
 from trunkline.publishing import publish
 from trunkline.schema import share_schema
@@ -44,7 +44,7 @@ from trunkline.staging import (
     staged_rows,
 )
 from trunkline.tables import CallTable, ensure_call_table
-from trunkline.transformation import typed_totals
+from trunkline.transformation import RECORD_KEY, typed_totals
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 100_000  # bounds the memory of the encoded copy
 
 
-def load(calls: pd.DataFrame, connection: Connection, layout: Layout, rejects: pd.DataFrame | None = None) -> Books:
+def load(
+    calls: pd.DataFrame, connection: Connection, layout: Layout | str, rejects: pd.DataFrame | None = None
+) -> Books:
     """
     Load typed calls into the layout's call table, and write the books, in the caller's transaction.
 
@@ -64,7 +66,7 @@ def load(calls: pd.DataFrame, connection: Connection, layout: Layout, rejects: p
     Args:
         calls: What `transform` returned: the layout's columns and ``record_key``, indexed by source line.
         connection: A psycopg2 connection to a database whose schema is current (``trunkline db migrate``).
-        layout: The layout that `transform` was given, with its overrides.
+        layout: What `transform` was given: the layout with its overrides, or its name or path.
         rejects: What `transform` returned beside the calls; kept in the books.
 
     Returns:
@@ -77,11 +79,11 @@ def load(calls: pd.DataFrame, connection: Connection, layout: Layout, rejects: p
         SchemaError: If the call table does not fit the layout.
         psycopg2.Error: As the connection raises it; the transaction is then the caller's to roll back.
     """
+    if isinstance(layout, str):
+        layout = load_layout(layout)
     typed = _typed(calls, layout)
     kept = _reject_rows(rejects)
-    content = Content(
-        hash=calls.attrs.get("content_hash") or _hash(typed.batch), bytes=int(calls.attrs.get("bytes", 0))
-    )
+    content = Content(hash=_content_hash(calls, typed, len(kept)), bytes=int(calls.attrs.get("bytes", 0)))
     read = max(int(calls.attrs.get("read", 0)), typed.read + len(kept))
     # Records that the caller took out between transform and load are accounted for, too.
     typed = replace(typed, read=read, filtered=read - typed.batch.num_rows - len(kept))
@@ -103,45 +105,32 @@ def load(calls: pd.DataFrame, connection: Connection, layout: Layout, rejects: p
             content,
             on_conflict=layout.on_conflict,
             max_rejects=None,
-            read_raw=_raw_reader(calls),
+            read_raw=_raw_reader(calls, typed),
         )
         return read_books(cursor, opened.load_id)
 
 
 def _typed(calls: pd.DataFrame, layout: Layout) -> TypedBlock:
-    names = [*(column.name for column in layout.columns), "record_key"]
-    missing = [name for name in names if name not in calls.columns]
-    if missing:
-        raise UsageError(
-            f"the calls have no column {', '.join(missing)}; expected those of layout {layout.name!r}",
-            hint="pass what transform() returned, with the same layout",
-        )
-    columns = calls[names]
-    columns.attrs = {}  # what pyarrow cannot write into its metadata it warns of
-    table = pa.Table.from_pandas(columns, preserve_index=False).combine_chunks()
-    batches = table.to_batches()
-    batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
-    batch = batch.replace_schema_metadata(None)
-    return TypedBlock(
-        batch=batch,
-        lines=calls.index.to_numpy(dtype=np.int64),
-        rejects=REJECT_SCHEMA.empty_table().to_batches()[0]
-        if REJECT_SCHEMA.empty_table().to_batches()
-        else pa.RecordBatch.from_pylist([], schema=REJECT_SCHEMA),
-        read=batch.num_rows,
-        filtered=0,
-    )
+    batch = typed_batch(calls, [*(column.name for column in layout.columns), RECORD_KEY])
+    return TypedBlock(batch=batch, lines=source_lines(calls), rejects=NO_REJECTS, read=batch.num_rows, filtered=0)
 
 
 def _reject_rows(rejects: pd.DataFrame | None) -> pd.DataFrame:
     return pd.DataFrame(columns=list(REJECT_COLUMNS)) if rejects is None else rejects
 
 
-def _hash(batch: pa.RecordBatch) -> str:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return blake3(sink.getvalue()).hexdigest()
+def _content_hash(calls: pd.DataFrame, typed: TypedBlock, rejected: int) -> str:
+    """
+    Return what makes this the same content: the source's bytes, but the calls themselves where some were taken out.
+
+    The attrs of a frame outlive what is done to its rows, so that they alone do not tell.
+    """
+    there = typed.batch.num_rows + rejected + calls.attrs.get("filtered", 0)
+    if "content_hash" in calls.attrs and calls.attrs.get("read") == there:
+        return str(calls.attrs["content_hash"])
+    hasher = blake3(typed.batch.serialize())
+    hasher.update(typed.lines.tobytes())
+    return hasher.hexdigest()
 
 
 def _stage(
@@ -209,16 +198,11 @@ def _texts(values: Iterable[object]) -> pa.Array:
     return pa.array([None if pd.isna(value) else str(value) for value in values], pa.string())  # type: ignore[call-overload]
 
 
-def _raw_reader(calls: pd.DataFrame) -> ReadRaw:
+def _raw_reader(calls: pd.DataFrame, typed: TypedBlock) -> ReadRaw:
+    """Return what finds the original bytes of records, or writes them as CSV where they never were a file."""
     records = calls.attrs.get("records")
     if isinstance(records, RawRecords):
         return lambda lines: {line: records.find(line) for line in lines}
-    return lambda lines: {line: (0, _as_csv(calls, line)) for line in lines}
-
-
-def _as_csv(calls: pd.DataFrame, line: int) -> bytes:
-    """Return a record of a frame that was never a file: its values as CSV."""
-    values = calls.drop(columns="record_key").loc[[line]].iloc[0].to_list()
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(values)
-    return out.getvalue().encode()
+    rows = {line: row for row, line in enumerate(typed.lines.tolist())}
+    values = typed.batch.select(typed.batch.schema.names[:-1])  # all but the key
+    return lambda lines: {line: (0, as_csv(values, rows[line])) for line in lines}

@@ -249,6 +249,15 @@ def test_records_that_the_caller_took_out_are_filtered(connection, layout):
     assert (books.read, books.loaded, books.filtered) == (9, 3, 6)
 
 
+def test_calls_changed_by_the_caller_are_other_content(connection, layout):
+    """Attrs outlive a change of rows: what is compared is what is there."""
+    load_text(connection, layout, FIRST, SECOND)
+    calls, rejects = transform(extract(io.BytesIO("\n".join((HEADER, FIRST, SECOND)).encode()), layout), layout)
+    books = load(calls.iloc[:1], connection, layout, rejects)
+
+    assert (books.status, books.loaded, books.duplicates, books.filtered) == ("loaded", 0, 1, 1)
+
+
 def test_the_view_of_all_calls_has_the_calls(connection, layout):
     """`trunkline.calls` unites call tables under canonical types."""
     load_text(connection, layout, FIRST)
