@@ -150,8 +150,8 @@ class Layout(Part):
     event_time: StrictStr | None = Field(
         default=None, description="Required timestamp field, in the key, that the table is partitioned by."
     )
-    partition: Literal["day", "week", "month", "none"] | None = Field(
-        default=None, description="Length of a partition; stored with the table. By default day, or none."
+    partition: Literal["day", "week", "month", "none"] = Field(
+        default="none", description="Length of a partition; stored with the table. With an event time, by default day."
     )
     on_conflict: Literal["reject", "skip", "replace"] = Field(
         default="reject", description="What becomes of a record whose key is there with other values."

@@ -32,6 +32,7 @@ _INTEGER: Final = re.compile("0|-?[1-9][0-9]{0,18}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}(?:[.,][0-9]+)?")
 _AMOUNT: Final = re.compile(r"[(+\-−]?\s?[^\s\d()]{0,4}\s?-?[0-9][0-9.,' ]*\s?[^\s\d()]{0,4}\)?")
 _CLOCK: Final = re.compile(r"[0-9]+:[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?")
+_DATE: Final = re.compile(r"[0-9]{4}([-/.])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,2}([-/.])[0-9]{1,2}\2[0-9]{2,4}")
 _BOOLEAN: Final = re.compile("true|t|yes|y|1|false|f|no|n|0", re.IGNORECASE)
 
 # Two digits each; a number outside of its part's range tells day from month.
@@ -62,6 +63,11 @@ def fits_format(pattern: str, text: str) -> bool:
 def fits_iso(text: str) -> bool:
     """Return whether *text* is an ISO 8601 timestamp as the field type reads it without a format."""
     return any(fits_format(pattern, text) for pattern in ISO_TIMESTAMPS)
+
+
+def looks_like_date(text: str) -> bool:
+    """Return whether *text* begins like a calendar day, in whatever order."""
+    return _DATE.match(text) is not None
 
 
 def is_clock(text: str) -> bool:
