@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What blocks of a source cost: CPU seconds by stage, and look-ups in the cache."""
+    """What the blocks of a source cost: CPU seconds by stage, and look-ups in the cache that served or did not."""
 
     extract_s: float = 0
     transform_s: float = 0
@@ -322,6 +322,17 @@ def read_books(cursor: Cursor, load_id: int) -> Books:
         cache=CacheCounts(hits=row["cache_hits"], misses=row["cache_misses"]),
         seconds=Seconds(**row["seconds"]),
         reason=row["reason"],
+    )
+
+
+def unchanged_books(cursor: Cursor, load_id: int, source: str, attempts: Attempts) -> Books:
+    """Return the books of *source* whose content *load_id* brought before: its counts and totals, and our own costs."""
+    return replace(
+        read_books(cursor, load_id),
+        status="unchanged",
+        source=source,
+        cache=CacheCounts(hits=attempts.costs.hits, misses=attempts.costs.misses),
+        seconds=Seconds(total=perf_counter() - attempts.began),
     )
 
 

@@ -33,11 +33,9 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkedBlock:
-    """A block's typed calls, how many cached results served and failed to, and the CPU seconds that it took."""
+    """A block's typed calls, and the CPU seconds that each stage took, its look-up in the cache included."""
 
     typed: TypedBlock
-    hits: int
-    misses: int
     extract_s: float
     transform_s: float
 
@@ -48,27 +46,20 @@ def work_block(block: Block, identity: str, reading: Reading, cache: BlockCache)
     transform_key = f"{identity}{reading.layout.fingerprint}"
     typed = cache.get_typed(transform_key)
     if typed is not None:
-        return WorkedBlock(typed=typed, hits=1, misses=0, extract_s=0, transform_s=thread_time() - started)
-    text, hits = _text(block, identity, reading, cache)
+        return WorkedBlock(typed=typed, extract_s=0, transform_s=thread_time() - started)
+    text = _text(block, identity, reading, cache)
     extracted = thread_time()
     typed = transform_block(text, reading.layout)
     cache.put_typed(transform_key, typed)
-    return WorkedBlock(
-        typed=typed,
-        hits=hits,
-        misses=2 - hits,
-        extract_s=extracted - started,
-        transform_s=thread_time() - extracted,
-    )
+    return WorkedBlock(typed=typed, extract_s=extracted - started, transform_s=thread_time() - extracted)
 
 
-def _text(block: Block, identity: str, reading: Reading, cache: BlockCache) -> tuple[TextBlock, int]:
+def _text(block: Block, identity: str, reading: Reading, cache: BlockCache) -> TextBlock:
     text = cache.get_text(identity)
-    if text is not None:
-        return text, 1
-    text = extract_block(block, reading.header, reading.dialect)
-    cache.put_text(identity, text)
-    return text, 0
+    if text is None:
+        text = extract_block(block, reading.header, reading.dialect)
+        cache.put_text(identity, text)
+    return text
 
 
 def identity_of(block: Block, reading: Reading) -> str:

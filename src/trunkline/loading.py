@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, TypedBlock
 from trunkline.bookkeeping import (
+    Attempts,
     Content,
     OpenLoad,
     ReadRaw,
@@ -25,6 +26,7 @@ from trunkline.bookkeeping import (
     find_unchanged,
     read_books,
     terms_of,
+    unchanged_books,
 )
 from trunkline.books import Books
 from trunkline.frames import as_csv, source_lines, typed_batch
@@ -93,7 +95,7 @@ def load(
         terms = terms_of(layout, table, str(calls.attrs.get("source", "DataFrame")))
         unchanged = find_unchanged(cursor, terms, content.hash)
         if unchanged is not None:
-            return replace(read_books(cursor, unchanged), status="unchanged")
+            return unchanged_books(cursor, unchanged, terms.source, Attempts())
         check_terms(cursor, table, terms, ())
         opened = begin_load(cursor, terms, content=content, resume_key=None)
         _stage(cursor, table, layout, opened, typed, kept)

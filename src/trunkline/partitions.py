@@ -29,7 +29,8 @@ def partition_starts(event_time: pa.Array, width: str) -> Days:
         return days
     if width == "week":
         since_monday = (days.astype(np.int64) + _EPOCH_IS_A_THURSDAY) % 7
-        return days - since_monday.astype("timedelta64[D]")
+        mondays: Days = days - since_monday.astype("timedelta64[D]")
+        return mondays
     months: Days = days.astype("datetime64[M]").astype("datetime64[D]")
     return months
 

@@ -39,6 +39,7 @@ from trunkline.bookkeeping import (
     read_books,
     refuse_load,
     staged_blocks,
+    unchanged_books,
 )
 from trunkline.books import Books, CacheCounts, Seconds
 from trunkline.database_errors import translated
@@ -142,7 +143,8 @@ def load_source(job: Job, attempts: Attempts) -> Books:
             _drop(connection, load)
             if unchanged.load_id in attempts.load_ids:
                 return _finish(connection, unchanged.load_id, attempts)
-            return unchanged_books(connection, unchanged.load_id)
+            with connection.cursor() as cursor:
+                return unchanged_books(cursor, unchanged.load_id, job.source.name, attempts)
         except TooManyRejectsError as refusal:
             _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS])
         except RefusedError as refusal:
@@ -232,6 +234,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     framed = frame(job.source.chunks(), dialect)
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     stage = _Stage(job, load, there)
+    looked_up = job.cache.counts
     positions: set[int] = set()
 
     def work(block: Block) -> tuple[Block, Costs]:
@@ -243,29 +246,21 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         worked = work_block(block, identity, reading, job.cache)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
-        return block, _costs(worked, thread_time() - began)
+        return block, Costs(extract_s=worked.extract_s, transform_s=worked.transform_s, load_s=thread_time() - began)
 
     with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
         for block, costs in each(executor, work, framed.blocks, in_work=job.workers * BLOCKS_WAITING):
             positions.add(block.position)
             attempts.costs += costs
             job.progress.advance(len(block.data), block.lines)
+    looked_up = job.cache.counts - looked_up
+    attempts.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
     job.source.check_unchanged()
     with connection.cursor() as cursor:
         lost = positions - staged_blocks(cursor, load.load_id).keys()
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
-
-
-def _costs(worked: WorkedBlock, load_s: float) -> Costs:
-    return Costs(
-        extract_s=worked.extract_s,
-        transform_s=worked.transform_s,
-        load_s=load_s,
-        hits=worked.hits,
-        misses=worked.misses,
-    )
 
 
 def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:
@@ -388,14 +383,6 @@ def _drop(connection: Connection, load: OpenLoad) -> None:
         discard_load(cursor, load.load_id)
         disown_load(cursor, load.load_id)
     connection.commit()
-
-
-def unchanged_books(connection: Connection, load_id: int) -> Books:
-    """Return the books of the load that brought a source's content before."""
-    with connection.cursor() as cursor:
-        books = read_books(cursor, load_id)
-    connection.commit()
-    return replace(books, status="unchanged")
 
 
 def _finish(connection: Connection, load_id: int, attempts: Attempts) -> Books:

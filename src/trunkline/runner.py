@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trunkline.bookkeeping import Attempts, Content, find_unchanged, read_books, terms_of
+from trunkline.bookkeeping import Attempts, Content, find_unchanged, terms_of, unchanged_books
 from trunkline.books import Books, Status
-from trunkline.errors import RefusedError, SourceError, TrunklineError
+from trunkline.errors import DatabaseAwayError, RefusedError, SourceError, TrunklineError
 from trunkline.layout import load_layout
 from trunkline.progress import ProgressPort, Watch
-from trunkline.retrying import retrying
+from trunkline.retrying import ATTEMPTS, retrying
 from trunkline.schema import share_schema
 from trunkline.servers import Servers, open_servers
 from trunkline.sessions import Sessions
@@ -78,7 +78,7 @@ def _connect_to_load(servers: Servers) -> Connection:
     return connection
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _Run:
     """What the sources of a run share."""
 
@@ -86,6 +86,7 @@ class _Run:
     servers: Servers
     sessions: Sessions
     progress: ProgressPort
+    is_away: bool = False  # PostgreSQL: one source waited for it in vain, the next ones ask only once
 
     def load_all(self, sources: Sequence[str]) -> Iterator[Books]:
         for wanted in sources:
@@ -115,8 +116,12 @@ class _Run:
         layout = self._layout_of(source)
         content = Content(hash=source.content_hash(), bytes=source.size or 0)
         attempts = Attempts()
-        policy = retrying(on_retry=self.servers.on_retry)
-        return policy(self._attempt, source, layout, content, attempts)
+        policy = retrying(attempts=1 if self.is_away else ATTEMPTS, on_retry=self.servers.on_retry)
+        try:
+            return policy(self._attempt, source, layout, content, attempts)
+        except DatabaseAwayError:
+            self.is_away = True
+            raise
 
     def _layout_of(self, source: Source) -> Layout:
         """Return the layout in force: the one that is named, else the one that is recognised, with its overrides."""
@@ -136,7 +141,7 @@ class _Run:
             if not attempts.load_ids and not self.settings.reload:
                 load_id = find_unchanged(cursor, terms, content.hash)
                 if load_id is not None:
-                    return replace(read_books(cursor, load_id), status="unchanged", source=source.name)
+                    return unchanged_books(cursor, load_id, source.name, attempts)
         return self._load_changed(source, layout, content, attempts, table, terms)
 
     def _load_changed(
