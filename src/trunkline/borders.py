@@ -1,4 +1,4 @@
-"""Where a block ends: at a line end that the bytes before it choose, so that the same records make the same blocks
+"""Where a block ends: at a line end that the line before it chooses, so that the same records make the same blocks
 wherever in a file they stand.  No I/O.
 
 This is content-defined chunking (as in LBFS, Muthitacharoen et al. 2001, section 3.1) on line ends.  A file whose
@@ -15,7 +15,7 @@ import numpy.typing as npt
 Places = npt.NDArray[np.int64]
 
 _LF, _CR = 10, 13
-_SEEN_BYTES = 32  # before a line end; decides: enough to hold the times of most records, little enough to be quick
+_WORD_BYTES = 8
 _LONG_LINE_BYTES = 4 * 1024  # longer ones count as this long, so that a line's chance depends on few bytes only
 _STEP_BYTES = 512 * 1024
 
@@ -43,7 +43,7 @@ class BlockSizes:
 BLOCK_SIZES = BlockSizes()
 
 
-def find_border(window: bytes | bytearray, sizes: BlockSizes, allowed: Places | None = None) -> int | None:
+def find_border(window: memoryview, sizes: BlockSizes, allowed: Places | None = None) -> int | None:
     """
     Return where the block that begins *window* ends, or None if no line ends within ``sizes.most`` bytes.
 
@@ -55,61 +55,63 @@ def find_border(window: bytes | bytearray, sizes: BlockSizes, allowed: Places | 
     A line of n bytes is chosen with probability n / (usual - least), so that the length of records does not matter.
     Where none is chosen the one that came nearest to it is taken.
     """
-    seen = np.frombuffer(window, dtype=np.uint8)
-    limit = min(len(seen), sizes.most)
+    limit = min(len(window), sizes.most)
     best: tuple[float, int] | None = None
-    for begin in range(max(sizes.least, _SEEN_BYTES), limit, _STEP_BYTES):
-        places, scores = _scored_borders(seen, begin, min(begin + _STEP_BYTES, limit), allowed)
+    for begin in range(max(sizes.least, 2 * _WORD_BYTES), limit, _STEP_BYTES):
+        places, scores = _scored_borders(window, begin, min(begin + _STEP_BYTES, limit), allowed)
         chosen = np.flatnonzero(scores * (sizes.usual - sizes.least) < 1.0)
         if len(chosen):
             return int(places[chosen[0]])
         if len(places) and (best is None or scores.min() < best[0]):
             best = float(scores.min()), int(places[scores.argmin()])
-    if len(seen) <= sizes.most:
-        return len(seen)
-    return best[1] if best else _last_border(seen, limit, allowed)
+    if len(window) <= sizes.most:
+        return len(window)
+    return best[1] if best else _last_border(window, limit, allowed)
 
 
-def _last_border(seen: npt.NDArray[np.uint8], limit: int, allowed: Places | None) -> int | None:
-    places = _line_borders(seen, 0, limit)
+def _last_border(window: memoryview, limit: int, allowed: Places | None) -> int | None:
+    places = _line_borders(window, 0, limit)
     if allowed is not None:
         places = np.intersect1d(places, allowed, assume_unique=True)
     return int(places[-1]) if len(places) else None
 
 
-def _line_borders(seen: npt.NDArray[np.uint8], begin: int, end: int) -> Places:
+def _line_borders(window: memoryview, begin: int, end: int) -> Places:
     """Return the offsets in (begin, end] that a line end is right before, never between CR and LF."""
-    part = seen[begin:end]
-    places: Places = np.flatnonzero((part == _LF) | (part == _CR)) + (begin + 1)
-    following = seen[np.minimum(places, len(seen) - 1)]
-    torn = (seen[places - 1] == _CR) & (places < len(seen)) & (following == _LF)
-    whole: Places = places[~torn]
-    return whole
+    part = np.frombuffer(window, dtype=np.uint8, count=end - begin, offset=begin)
+    whole = part == _LF
+    returns = part == _CR
+    if returns.any():
+        following = np.append(part[1:], window[end] if end < len(window) else 0)
+        whole |= returns & (following != _LF)
+    return np.flatnonzero(whole) + (begin + 1)
 
 
 def _scored_borders(
-    seen: npt.NDArray[np.uint8], begin: int, end: int, allowed: Places | None
+    window: memoryview, begin: int, end: int, allowed: Places | None
 ) -> tuple[Places, npt.NDArray[np.float64]]:
     """
-    Return the borders in (begin, end] and for each a number made from the bytes before it, uniform in [0, 1),
-    divided by the length of its line.
+    Return the borders in (begin, end] and for each a number made from the line before it, uniform in [0, 1),
+    divided by the length of that line.
     """
-    around = _line_borders(seen, max(0, begin - _LONG_LINE_BYTES), end)
+    around = _line_borders(window, max(0, begin - _LONG_LINE_BYTES), end)
     lengths = np.minimum(np.diff(around, prepend=-_LONG_LINE_BYTES), _LONG_LINE_BYTES)
     wanted = around > begin
     if allowed is not None:
         wanted &= np.isin(around, allowed, assume_unique=True)
-    places = around[wanted]
-    return places, _fractions(seen, places) / lengths[wanted]
+    places, lengths = around[wanted], lengths[wanted]
+    return places, _fractions(window, places, lengths) / lengths
 
 
-def _fractions(seen: npt.NDArray[np.uint8], places: Places) -> npt.NDArray[np.float64]:
-    """Return a hash in [0, 1) of the bytes before each of *places*."""
-    words = np.ndarray((len(seen) - 7,), dtype="<u8", buffer=seen.data, strides=(1,))
-    mixed = np.zeros(len(places), dtype=np.uint64)
-    for offset in range(8, _SEEN_BYTES + 1, 8):
-        mixed = (mixed ^ words[places - offset]) * _MULTIPLIERS[0]
+def _fractions(window: memoryview, places: Places, lengths: Places) -> npt.NDArray[np.float64]:
+    """Return a hash in [0, 1) of the lines that end before *places*: of 8 bytes at four places in each."""
+    words = np.ndarray((len(window) - _WORD_BYTES + 1,), dtype="<u8", buffer=window, strides=(1,))
+    last = places - _WORD_BYTES
+    mixed = words[last]
+    for at in (last - _WORD_BYTES, places - lengths, places - lengths // 2):
+        mixed *= _MULTIPLIERS[0]
         mixed ^= mixed >> np.uint64(32)
+        mixed ^= words[np.minimum(at, last)]
     mixed *= _MULTIPLIERS[1]
     mixed ^= mixed >> np.uint64(29)
     mixed *= _MULTIPLIERS[2]

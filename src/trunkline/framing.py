@@ -131,24 +131,40 @@ codecs.register_error(_MARK_UNDECODABLE, _mark_undecodable)
 
 
 class _Reader:
-    """Chunks as one run of bytes that can be looked at before they are taken."""
+    """
+    Chunks as one run of bytes that can be looked at before they are taken.
+
+    What is pending lies in one buffer that is used over and over: memory that is new each time costs more than
+    moving the bytes.
+    """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
-        self._pending = bytearray()
         self._ended = False
+        self._buffer = bytearray()
+        self._begin = self._end = 0
         self.offset = 0
         self.line = 1
 
-    def fill(self, size: int) -> bytearray:
-        """Return what is pending, at least *size* bytes of it unless the source has no more.  Do not keep it."""
-        while len(self._pending) < size and not self._ended:
+    def fill(self, size: int) -> memoryview:
+        """Return all that is pending, at least *size* bytes unless the source has no more; valid until the next call."""
+        while self._end - self._begin < size and not self._ended:
             chunk = next(self._chunks, None)
             if chunk is None:
                 self._ended = True
             else:
-                self._pending += chunk
-        return self._pending
+                self._append(chunk)
+        return memoryview(self._buffer)[self._begin : self._end]
+
+    def _append(self, chunk: bytes) -> None:
+        if self._end + len(chunk) > len(self._buffer):
+            pending = memoryview(self._buffer)[self._begin : self._end]
+            if len(pending) + len(chunk) > len(self._buffer):
+                self._buffer = bytearray(max(2 * len(self._buffer), len(pending) + len(chunk)))
+            memoryview(self._buffer)[: len(pending)] = pending  # they may overlap: that is allowed
+            self._begin, self._end = 0, len(pending)
+        memoryview(self._buffer)[self._end : self._end + len(chunk)] = chunk
+        self._end += len(chunk)
 
     def peek(self, size: int) -> bytes:
         """Return the next *size* bytes, or all that are left."""
@@ -156,8 +172,8 @@ class _Reader:
 
     def take(self, size: int) -> bytes:
         """Return the next *size* bytes, which are pending, and move on."""
-        taken = bytes(self._pending[:size])
-        del self._pending[:size]
+        taken = bytes(memoryview(self._buffer)[self._begin : self._begin + size])
+        self._begin += size
         self.offset += size
         return taken
 
@@ -169,12 +185,12 @@ class _Reader:
         """Return the next physical line with its end, or None at the end of the source."""
         size = SAMPLE_BYTES
         while True:
-            pending = self.fill(size)
-            end = _line_end(pending)
-            if len(pending) < size:
-                end = end or len(pending)
+            head = self.peek(size)
+            end = _line_end(head)
+            if len(head) < size:
+                end = end or len(head)
                 break
-            if end is not None and end < len(pending):  # at its very end, a CR may still become a CRLF
+            if end is not None and end < len(head):  # at its very end, a CR may still become a CRLF
                 break
             if size > _MAX_LINE_BYTES:
                 raise _line_too_long(self.line)
@@ -185,7 +201,7 @@ class _Reader:
         return self.take(end)
 
 
-def _line_end(data: bytearray) -> int | None:
+def _line_end(data: bytes) -> int | None:
     """Return the offset after the first line end."""
     places = [place for place in (data.find(b"\n"), data.find(b"\r")) if place >= 0]
     if not places:

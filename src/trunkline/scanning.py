@@ -5,7 +5,7 @@ It must agree with `records.split_record` on every line; lines it cannot judge b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -108,7 +108,7 @@ def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
 def line_bounds(data: bytes) -> tuple[Places, Places]:
     """Return where each physical line of *data* starts and ends, line ends (LF, CRLF, CR) excluded."""
     seen = np.frombuffer(data, dtype=np.uint8)
-    return _bounds(seen, _places(data, seen, seen == _LF))
+    return _bounds(seen, np.flatnonzero(_line_end_mask(data, seen, seen == _LF)))
 
 
 def bounds_in(dialect: ResolvedDialect, width: int) -> Callable[[bytes], tuple[Places, Places]]:
@@ -150,7 +150,7 @@ def _find_marks(data: bytes, dialect: ResolvedDialect) -> _Marks:
     mask = (seen == _LF) | (seen == ord(dialect.delimiter))
     if dialect.quote and dialect.quote.encode() in data:
         mask |= seen == ord(dialect.quote)
-    at = _places(data, seen, mask)
+    at = np.flatnonzero(_line_end_mask(data, seen, mask))
     kinds = seen[at]
     line_ends = (kinds == _LF) | (kinds == _CR)
     starts, ends = _bounds(seen, at[line_ends])
@@ -161,14 +161,12 @@ def _find_marks(data: bytes, dialect: ResolvedDialect) -> _Marks:
     return _Marks(bytes=seen, at=at, kinds=kinds, last=last, starts=starts, ends=ends)
 
 
-def _places(data: bytes, seen: Bytes, mask: Mask) -> Places:
-    """Return where *mask* is set or a CR is, but of a CRLF, which is one line end, only the CR."""
-    if b"\r" not in data:
-        return np.flatnonzero(mask)
-    mask |= seen == _CR
-    if b"\r\n" in data:
+def _line_end_mask(data: bytes, seen: Bytes, mask: Mask) -> Mask:
+    """Set *mask* also where a CR is, but of a CRLF, which is one line end, only there."""
+    if b"\r" in data:
+        mask |= seen == _CR
         mask[1:] &= (seen[1:] != _LF) | (seen[:-1] != _CR)
-    return np.flatnonzero(mask)
+    return mask
 
 
 def _bounds(seen: Bytes, line_ends: Places) -> tuple[Places, Places]:
@@ -189,45 +187,47 @@ def _end_length(seen: Bytes, line_ends: Places) -> Places:
 
 def _widths(marks: _Marks, dialect: ResolvedDialect) -> tuple[npt.NDArray[np.int32], Mask]:
     """Return the fields of each line, and the lines whose quotes are not in order."""
-    if not dialect.quote or not np.any(marks.kinds == ord(dialect.quote)):
+    quotes = marks.kinds == ord(dialect.quote or "\0")  # no mark is a NUL
+    if not quotes.any():
         return np.diff(marks.last, prepend=-1).astype(np.int32), np.zeros(len(marks.last), dtype=bool)
-    quotes = marks.kinds == ord(dialect.quote)
-    inside, odd = _inside_quotes(quotes, marks.last)
+    quotes, bad = _paired_quotes(quotes, marks.last)
+    inside = (np.cumsum(quotes, dtype=np.int32) & 1).astype(bool)
     outside_delimiters = (marks.kinds == ord(dialect.delimiter)) & ~inside
-    counts = np.cumsum(outside_delimiters, dtype=np.int32)[marks.last]
-    bad = odd
-    for place in _misplaced_quotes(marks, quotes, inside, dialect):
-        bad[_lines_of(marks.starts, place)] = True
-    return np.diff(counts, prepend=np.int32(0)) + np.int32(1), bad
+    widths = np.diff(np.cumsum(outside_delimiters, dtype=np.int32)[marks.last], prepend=np.int32(0)) + np.int32(1)
+    bad[_lines_of(marks.starts, _misplaced(marks.bytes, marks.at[quotes], dialect))] = True
+    return widths, bad
 
 
-def _inside_quotes(quotes: Mask, last: Places) -> tuple[Mask, Mask]:
+def _paired_quotes(quotes: Mask, last: Places) -> tuple[Mask, Mask]:
     """
-    Return for each mark whether it is inside quotes (an opening quote is, a closing one is not), counted anew in
-    every line, and for each line whether its quotes are odd in number.
+    Return the quotes without those of lines that leave one open, and these lines.
+
+    What is left alternates between opening and closing over all lines of the block: no line turns the next ones
+    inside out.
     """
-    inside = np.logical_xor.accumulate(quotes)
-    at_end = inside[last]
-    before = np.empty_like(at_end)
-    before[0], before[1:] = False, at_end[:-1]
-    odd = at_end ^ before
-    if odd.any():  # a line that leaves quotes open must not turn the others inside out
-        inside ^= np.repeat(before, np.diff(last, prepend=-1))
-    return inside, odd
+    counts = np.cumsum(quotes, dtype=np.int32)[last]
+    odd = (np.diff(counts, prepend=np.int32(0)) & 1).astype(bool)
+    if odd.any():
+        quotes = quotes & ~np.repeat(odd, np.diff(last, prepend=-1))
+    return quotes, odd
 
 
-def _misplaced_quotes(marks: _Marks, quotes: Mask, inside: Mask, dialect: ResolvedDialect) -> Iterator[Places]:
-    """Yield opening quotes after, and closing quotes before, anything but a delimiter, line end or their like."""
-    allowed = np.zeros(256, dtype=bool)
-    allowed[[_LF, _CR, ord(dialect.delimiter)]] = True
-    allowed[ord(dialect.quote)] = dialect.escape == "double"
-    size = len(marks.bytes)
-    opening = marks.at[quotes & inside]
-    fine = allowed[marks.bytes[opening - 1]] | (opening == 0)
-    yield opening[~fine]
-    closing = marks.at[quotes & ~inside]
-    fine = allowed[marks.bytes[np.minimum(closing + 1, size - 1)]] | (closing == size - 1)
-    yield closing[~fine]
+def _misplaced(seen: Bytes, quotes: Places, dialect: ResolvedDialect) -> Places:
+    """Return the quotes that open after, or close before, anything but a delimiter, a line end or their like."""
+    opening, closing = quotes[0::2], quotes[1::2]
+    fine_before = _may_touch_quotes(seen[opening - 1], dialect)
+    fine_after = _may_touch_quotes(seen[np.minimum(closing + 1, len(seen) - 1)], dialect)
+    if len(quotes):
+        fine_before[0] |= opening[0] == 0
+        fine_after[-1] |= closing[-1] == len(seen) - 1
+    return np.concatenate([opening[~fine_before], closing[~fine_after]])
+
+
+def _may_touch_quotes(neighbours: Bytes, dialect: ResolvedDialect) -> Mask:
+    fine: Mask = (neighbours == ord(dialect.delimiter)) | (neighbours == _LF) | (neighbours == _CR)
+    if dialect.escape == "double":
+        fine |= neighbours == ord(dialect.quote)
+    return fine
 
 
 def _lines_of(starts: Places, at: Places) -> Places:
@@ -345,10 +345,9 @@ _UNJOINABLE = frozenset({Outcome.TOO_LONG, Outcome.NUL_BYTE, Outcome.BAD_ENCODIN
 
 def count_lines(data: bytes) -> int:
     """Return how many physical lines *data* has."""
-    ends = data.count(b"\n")
-    if b"\r" in data:
-        ends += data.count(b"\r") - data.count(b"\r\n")
-    return ends + (not data.endswith((b"\n", b"\r")) and bool(data))
+    seen = np.frombuffer(data, dtype=np.uint8)
+    whole = int(np.count_nonzero(_line_end_mask(data, seen, seen == _LF)))
+    return whole + (bool(data) and not data.endswith((b"\n", b"\r")))
 
 
 def record_borders(data: bytes, dialect: ResolvedDialect, width: int, *, whole: bool) -> Places:
