@@ -142,6 +142,9 @@ def print_books(books: Sequence[Books]) -> None:
     entries = [entry.to_dict() for entry in books]
     rows = [_books_row(entry) for entry in entries]
     print_table(BOOKS_COLUMNS, rows, file=sys.stderr)
+    hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
+    if hits or misses:
+        print_line(f"cache: {hits:,} hits, {misses:,} misses")
     rejected = sum((entry["rejected"] for entry in entries), 0)
     if rejected:
         loads = [str(entry["load_id"]) for entry in entries if entry["rejected"] and entry["load_id"] is not None]

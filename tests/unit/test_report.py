@@ -2,12 +2,13 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from trunkline.books import Books, Totals
+from trunkline.books import Books, CacheCounts, Totals
 from trunkline.errors import SourceError
 from trunkline.report import (
     BOOKS_COLUMNS,
@@ -121,6 +122,17 @@ def test_books_are_read_on_stderr(capsys):
     assert header.split() == list(BOOKS_COLUMNS)
     assert " ".join(row.split()) == "calls.csv loaded 41 1,200 1,190 0 10 0 3,720 13.70 USD"
     assert rejects == "10 rejected: 7 bad_money, 3 missing_value; see 'trunkline rejects list --load 41'"
+
+
+def test_what_the_cache_had_is_said_once_for_a_run(capsys):
+    """Hits and misses of all sources are summed; where the cache was not asked, nothing is said."""
+    first = replace(LOADED, cache=CacheCounts(hits=3, misses=1))
+    print_books([first, replace(LOADED, cache=CacheCounts(hits=2))])
+    asked = capsys.readouterr().err
+    print_books([LOADED])
+
+    assert "cache: 5 hits, 1 misses" in asked.splitlines()
+    assert "cache:" not in capsys.readouterr().err
 
 
 def test_books_without_rejects_say_nothing_of_them(capsys):
