@@ -16,6 +16,7 @@ from trunkline.zones import MICROSECONDS
 _ZERO = np.uint8(ord("0"))
 _LOWER = np.uint8(0x20)  # the bit that makes an ASCII letter small
 _SAMPLE_ROWS = 32
+_LONGEST = 64  # bytes; no format is longer, and what is need not be told apart
 
 Small = npt.NDArray[Any]  # small integers of one type or another
 
@@ -47,6 +48,11 @@ def read_clock(text: TextBytes, formats: Sequence[str]) -> Clock:
     Raises:
         ValueError: If a format has a directive that is not known.
     """
+    return _read_by_width(text, formats) if text.width is None and len(text) else _read_in_turn(text, formats)
+
+
+def _read_in_turn(text: TextBytes, formats: Sequence[str]) -> Clock:
+    """Read every value in the most likely format, then what is left in the next ones."""
     first, *others = _likely_first(text, formats)
     clock = _read(text, steps_of(first))
     for other in others:
@@ -57,12 +63,33 @@ def read_clock(text: TextBytes, formats: Sequence[str]) -> Clock:
     return clock
 
 
+def _read_by_width(text: TextBytes, formats: Sequence[str]) -> Clock:
+    """Read values of the most frequent length apart from the others: places are then the same in all of them."""
+    common = int(np.bincount(np.minimum(text.lengths, _LONGEST)).argmax())
+    alike = text.lengths == common
+    clock = _nothing_read(len(text))
+    for rows in (np.flatnonzero(alike), np.flatnonzero(~alike)):
+        part = text.take(rows)
+        _put(clock, rows, _read_in_turn(part, formats))
+    return clock
+
+
 def _likely_first(text: TextBytes, formats: Sequence[str]) -> list[str]:
     """Order the formats by how many of the first values they fit: most columns have one."""
     if len(formats) == 1:
         return list(formats)
     sample = text.take(np.arange(min(len(text), _SAMPLE_ROWS)))
     return sorted(formats, key=lambda one: int(_read(sample, steps_of(one)).bad.sum()))
+
+
+def _nothing_read(rows: int) -> Clock:
+    return Clock(
+        days=np.zeros(rows, dtype=np.int64),
+        microseconds=np.zeros(rows, dtype=np.int64),
+        offsets=np.zeros(rows, dtype=np.int64),
+        zoned=np.zeros(rows, dtype=np.bool_),
+        bad=np.zeros(rows, dtype=np.bool_),
+    )
 
 
 def _put(whole: Clock, rows: Ints, part: Clock) -> None:
@@ -119,7 +146,7 @@ class _Reader:
         """Return the byte *ahead* of the place, 0 past the end of a value."""
         place = self.place + ahead
         if isinstance(place, int) and self.text.width is not None:
-            return self.text.grid[place] if place < self.text.width else np.zeros(len(self.text), np.uint8)
+            return self.text.at(place) if place < self.text.width else np.zeros(len(self.text), np.uint8)
         return self.text.at(np.minimum(place, self.text.lengths)) * (place < self.text.lengths)
 
     def digit(self, ahead: int = 0) -> Bytes:

@@ -10,14 +10,15 @@ import pyarrow as pa
 from trunkline.clock_reader import Clock, read_clock
 from trunkline.numerals import NumeralStyle, read_numerals, sign_of
 from trunkline.parsed import Fault, Parsed, fixed_width
-from trunkline.text_bytes import TextBytes
+from trunkline.text_bytes import Ints, TextBytes
 from trunkline.time_formats import ISO_DATES, ISO_TIMESTAMPS
 from trunkline.zones import MICROSECONDS, AmbiguousTime, to_universal
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 _DAY = 86_400 * MICROSECONDS
 _EPOCH_DECIMALS = {"epoch_s": 6, "epoch_ms": 3, "epoch_us": 0}
-_LAST_EPOCH = 253_402_300_800 * MICROSECONDS  # the year 10000
+_FIRST = -62_135_596_800 * MICROSECONDS  # the year 1
+_END = 253_402_300_800 * MICROSECONDS  # the year 10000
 
 
 def parse_timestamps(
@@ -44,7 +45,7 @@ def parse_timestamps(
     faults = [Fault(code="bad_timestamp", rows=clock.bad, expected=f"a real time as in {_example(formats)}")]
     local = clock.days * _DAY + clock.microseconds
     if clock.zoned.all():
-        return Parsed(columns=(fixed_width(local - clock.offsets, TIMESTAMP),), faults=tuple(faults))
+        return _timestamps(local - clock.offsets, faults)
     if zone is None:
         faults.append(
             Fault(
@@ -53,17 +54,23 @@ def parse_timestamps(
                 expected="a time with its offset from UTC, as no time zone is stated",
             )
         )
-        return Parsed(columns=(fixed_width(local - clock.offsets, TIMESTAMP),), faults=tuple(faults))
+        return _timestamps(local - clock.offsets, faults)
     times, more = _in_zone(clock, local, zone, ambiguous_time)
-    return Parsed(columns=(fixed_width(times, TIMESTAMP),), faults=(*faults, *more))
+    return _timestamps(times, [*faults, *more])
 
 
-def _in_zone(
-    clock: Clock, local: np.ndarray[tuple[int], np.dtype[np.int64]], zone: str, ambiguous_time: AmbiguousTime
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], list[Fault]]:
+def _timestamps(times: Ints, faults: list[Fault]) -> Parsed:
+    """Return UTC times as a column; what UTC moves out of the calendar could be stored and not be read back."""
+    if len(times) and (times.min() < _FIRST or times.max() >= _END):
+        outside = (times < _FIRST) | (times >= _END)
+        faults.append(Fault(code="out_of_range", rows=outside, expected="a time in the years 1 to 9999 in UTC"))
+    return Parsed(columns=(fixed_width(times, TIMESTAMP),), faults=tuple(faults))
+
+
+def _in_zone(clock: Clock, local: Ints, zone: str, ambiguous_time: AmbiguousTime) -> tuple[Ints, list[Fault]]:
     """Return UTC times, and the faults of those that the zone had twice or never."""
     if clock.bad.any():  # what was not read says nothing about the years to look at
-        local = np.where(clock.bad, 0, local)
+        local = np.where(clock.bad, local[np.argmin(clock.bad)], local)
     universal = to_universal(local, zone, ambiguous_time)
     faults = [
         Fault(
@@ -102,15 +109,12 @@ def parse_epochs(text: TextBytes, *, unit: str) -> Parsed:
     found = read_numerals(digits, NumeralStyle(scale=scale, point="." if scale else None))
     times = found.magnitudes.astype(np.int64)
     bad = found.malformed | found.too_many_decimals
-    far = found.overflow | (found.magnitudes >= np.uint64(_LAST_EPOCH))
-    times = np.where(negative, -times, times)
-    return Parsed(
-        columns=(fixed_width(times, TIMESTAMP),),
-        faults=(
-            Fault(code="bad_timestamp", rows=bad, expected=f"{_UNITS[unit]} since 1970"),
-            Fault(code="out_of_range", rows=far, expected=f"{_UNITS[unit]} since 1970 of a year up to 9999"),
-        ),
-    )
+    far = found.overflow | (found.magnitudes >= np.uint64(_END))
+    faults = [
+        Fault(code="bad_timestamp", rows=bad, expected=f"{_UNITS[unit]} since 1970"),
+        Fault(code="out_of_range", rows=far, expected=f"{_UNITS[unit]} since 1970 of a year up to 9999"),
+    ]
+    return _timestamps(np.where(negative, -times, times), faults)
 
 
 _UNITS = {"epoch_s": "seconds", "epoch_ms": "milliseconds", "epoch_us": "microseconds"}

@@ -11,18 +11,29 @@ import pyarrow.compute as pc
 
 from trunkline.blocks import REJECT_SCHEMA, Lines
 from trunkline.parsed import Fault
-from trunkline.text_bytes import Ints, Mask
+from trunkline.text_bytes import PAD, Ints, Mask, text_bytes
 
 NO_REJECTS = pa.RecordBatch.from_pylist([], schema=REJECT_SCHEMA)
 
 _SHOWN_CHARACTERS = 40
-_SHAPES = (
-    (r"\p{Lu}", "A"),
-    (r"[\p{Ll}\p{Lt}\p{Lm}\p{Lo}]", "a"),
-    (r"\p{M}", ""),
-    (r"\p{N}", "9"),
-    (r"\p{C}", "?"),
-)
+_DROPPED = 0
+
+
+def _stand_in(byte: int) -> int:
+    """Return what a message shows for a byte of UTF-8."""
+    character = chr(byte)
+    if byte >= 0xC0:  # the first byte of a character beyond ASCII
+        return ord("a")
+    if byte >= 0x80:  # its other bytes
+        return _DROPPED
+    if character.isalpha():
+        return ord("A" if character.isupper() else "a")
+    if character.isdigit():
+        return ord("9")
+    return byte if character.isprintable() else ord("?")
+
+
+_STAND_INS = np.array([_stand_in(byte) for byte in range(256)], dtype=np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,10 +101,13 @@ def shape(text: pa.StringArray) -> pa.StringArray:
     Return what values look like without what they are: digits as 9, letters as a and A, the rest as it is.
 
     A message goes to logs and terminals, where personal data must not be; "found +999 9999" says enough.
+    Characters beyond ASCII count as small letters.  What is long is cut.
     """
-    for pattern, stand_in in _SHAPES:
-        text = pc.replace_substring_regex(text, pattern, stand_in)
-    cut = pc.utf8_slice_codeunits(text, 0, _SHOWN_CHARACTERS)
-    return pc.if_else(
-        pc.greater(pc.utf8_length(text), _SHOWN_CHARACTERS), pc.binary_join_element_wise(cut, "…", ""), cut
+    cut = text_bytes(pc.utf8_slice_codeunits(pc.fill_null(text, ""), 0, _SHOWN_CHARACTERS))
+    shown = _STAND_INS[cut.data]
+    bounds = np.append(0, np.cumsum(shown != _DROPPED))[np.append(cut.starts, len(cut.data) - PAD)]
+    values = pa.StringArray.from_buffers(
+        len(text), pa.py_buffer(bounds.astype(np.int32)), pa.py_buffer(shown[shown != _DROPPED])
     )
+    longer = pc.greater(pc.utf8_length(text), _SHOWN_CHARACTERS)
+    return pc.if_else(longer, pc.binary_join_element_wise(values, "…", ""), values)

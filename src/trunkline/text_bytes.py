@@ -58,15 +58,13 @@ class TextBytes:
         return self.starts + self.lengths
 
     @cached_property
-    def grid(self) -> Bytes:
-        """
-        The bytes turned over: row j holds the j-th byte of every value.  Only where *width* is not None.
-        """
-        if self.width is None:
-            raise ValueError("values of different lengths have no grid")
+    def grid(self) -> Bytes | None:
+        """Row j holds the j-th byte of every value; None unless all have one length and lie evenly in the data."""
+        if not self.width:
+            return None
         starts, stride = self.starts, int(self.starts[1] - self.starts[0]) if len(self) > 1 else 0
         if not bool((np.diff(starts) == stride).all()):
-            return np.ascontiguousarray(self.data[starts[:, None] + np.arange(self.width)].T)
+            return None
         table = np.lib.stride_tricks.as_strided(
             self.data[int(starts[0]) :], shape=(len(self), self.width), strides=(stride, 1), writeable=False
         )
@@ -74,7 +72,7 @@ class TextBytes:
 
     def at(self, position: int | Ints) -> Bytes:
         """Return the byte at *position* of every value; past its end, whatever follows in *data*."""
-        if isinstance(position, int) and self.width is not None and 0 <= position < self.width:
+        if isinstance(position, int) and 0 <= position < (self.width or 0) and self.grid is not None:
             row: Bytes = self.grid[position]
             return row
         return self.data.take(self.starts + position)
