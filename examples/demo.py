@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ HERE = Path(__file__).resolve().parent.parent
 HOME = HERE / "build" / "demo"
 REFERENCE = "examples/customer_call_logs.csv"
 SAMPLE = "build/demo/calls.csv"
-RECORDS = 200_000  # about 10 MB: several blocks
+RECORDS = 300_000  # about 15 MB: several blocks
 
 FIRST_CALLS = """
 select customer_id, started_at, destination, duration_s, cost, currency
@@ -51,12 +52,15 @@ How to go on
 def main() -> int:
     """Run the commands of the demo and return the exit code of the first that fails."""
     HOME.mkdir(parents=True, exist_ok=True)
-    with Embedded(HOME):  # otherwise each command would start the servers and stop them again
+    with Embedded(HOME) as pair:  # otherwise each command would start the servers and stop them again
         try:
             show()
         except subprocess.CalledProcessError as failed:
             return failed.returncode
-    print(NEXT_STEPS)
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+    print(NEXT_STEPS, flush=True)
+    pair.wait_for_end(timeout_s=60)
     return 0
 
 

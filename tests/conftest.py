@@ -40,6 +40,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
     with Embedded(home, settings=QUICK) as pair:
         yield pair
+    pair.wait_for_end(timeout_s=5)  # another worker may go on with it
 
 
 @pytest.fixture

@@ -89,12 +89,13 @@ class Embedded:
             raise EmbeddedError("the embedded servers run on Linux and macOS only", hint=OWN_SERVERS)
         self.home = home.expanduser().resolve()
         self._sockets = _socket_directory(self.home)
-        self._postgres = Postgres(home=self.home, sockets=self._sockets, settings=settings or {})
-        self._valkey = Valkey(home=self.home, sockets=self._sockets)
+        postgres = Postgres(home=self.home, sockets=self._sockets, settings=settings or {})
+        valkey = Valkey(home=self.home, sockets=self._sockets)
+        self._servers: tuple[Server, ...] = (postgres, valkey)
         self._timeout_s = timeout_s
         self._users: int | None = None
         self.database_url = f"postgresql://postgres@/postgres?host={quote(str(self._sockets), safe='/')}"
-        self.redis_url = f"unix://{quote(str(self._valkey.socket))}"
+        self.redis_url = f"unix://{quote(str(valkey.socket))}"
 
     @property
     def psql_path(self) -> Path:
@@ -131,6 +132,22 @@ class Embedded:
             os.close(self._users)
             self._users = None
 
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """
+        Wait until both servers have ended, after `close`.
+
+        Returns:
+            False if one still runs after *timeout_s* seconds: others use it, or it has much to write.
+        """
+        return any(self._has_ended() for _ in _until(time.monotonic() + timeout_s))
+
+    def _has_ended(self) -> bool:
+        for server in self._servers:
+            with _locked(self._lock(server)) as lock:
+                if lock is None:
+                    return False
+        return True
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -143,7 +160,7 @@ class Embedded:
         """Become a user.  Waits only while the guards of the last users end their servers."""
         users = os.open(self._users_lock, os.O_RDWR | os.O_CREAT, 0o600)
         for _ in _until(deadline):
-            if _lock(users, exclusive=False):
+            if _try_lock(users, exclusive=False):
                 return users
         os.close(users)
         raise EmbeddedError(
@@ -154,9 +171,8 @@ class Embedded:
     def _await_answers(self, deadline: float) -> None:
         """Return when both servers answer; start what nobody starts or runs."""
         started: set[str] = set()
-        servers: tuple[Server, ...] = (self._postgres, self._valkey)
         for _ in _until(deadline):
-            silent = [server for server in servers if not server.answers()]
+            silent = [server for server in self._servers if not server.answers()]
             if not silent:
                 return
             for server in silent:
@@ -168,7 +184,7 @@ class Embedded:
 
     def _start_if_idle(self, server: Server, started: set[str]) -> None:
         """Start *server* unless another process does or it runs; at most once, as *started* tells."""
-        with _locked(self.home / f"{server.name}.lock") as lock:
+        with _locked(self._lock(server)) as lock:
             if lock is None or server.answers():
                 return
             if server.name in started:
@@ -208,6 +224,9 @@ class Embedded:
     @property
     def _users_lock(self) -> Path:
         return self.home / "users.lock"
+
+    def _lock(self, server: Server) -> Path:
+        return self.home / f"{server.name}.lock"
 
     def _log(self, name: str) -> Path:
         return self.home / f"{name}.log"
@@ -269,13 +288,13 @@ def _locked(path: Path) -> Iterator[int | None]:
     """Hold the lock file *path* alone; yield its descriptor, or None if somebody else has it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        yield file if _lock(file, exclusive=True) else None
+        yield file if _try_lock(file, exclusive=True) else None
     finally:
         os.close(file)  # no unlocking: a guard that was handed the descriptor goes on holding it
 
 
-def _lock(file: int, *, exclusive: bool) -> bool:
-    """Try to lock an open file, without waiting."""
+def _try_lock(file: int, *, exclusive: bool) -> bool:
+    """Lock an open file without waiting, and tell whether it was free."""
     import fcntl  # the package imports on Windows too
 
     try:

@@ -126,6 +126,20 @@ def test_the_servers_stop_after_their_last_user(home: Path, start_user):
     wait_until(lambda: not any(processes_of(home)))
 
 
+def test_one_can_wait_for_the_end(home: Path, start_user):
+    """The servers' end can be waited for, and does not come while somebody else uses them."""
+    user = start_user()
+    said(user)
+    with Embedded(home) as pair:
+        pass
+    used = pair.wait_for_end(timeout_s=0.5)
+    user.communicate()
+    unused = pair.wait_for_end(timeout_s=PATIENCE_S)
+
+    assert (used, unused) == (False, True)
+    assert not any(processes_of(home))
+
+
 def test_simultaneous_first_starts_make_one_pair(start_user):
     """Eight processes that find an empty home at the same moment all get the same server."""
     users = [start_user() for _ in range(8)]
