@@ -53,14 +53,21 @@ def main() -> int:
     """Run the commands of the demo and return the exit code of the first that fails."""
     HOME.mkdir(parents=True, exist_ok=True)
     with Embedded(HOME) as pair:  # otherwise each command would start the servers and stop them again
-        try:
-            show()
-        except subprocess.CalledProcessError as failed:
-            return failed.returncode
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
-    print(NEXT_STEPS, flush=True)
+        code = show_all()
+    if code == 0:
+        print(NEXT_STEPS, flush=True)
     pair.wait_for_end(timeout_s=60)
+    return code
+
+
+def show_all() -> int:
+    """Run all steps, up to the first command that fails, and return the exit code."""
+    try:
+        show()
+    except subprocess.CalledProcessError as failed:
+        return failed.returncode
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 
