@@ -179,7 +179,7 @@ class Layout(Part):
         filled = {"partition": "day" if data.get("event_time") else "none", **data}
         if not filled.get("key") and isinstance(fields := filled.get("fields"), list | tuple):
             names = [each.get("name") if isinstance(each, Mapping) else getattr(each, "name", None) for each in fields]
-            filled["key"] = [name for name in names if isinstance(name, str)]
+            filled["key"] = list(dict.fromkeys(name for name in names if isinstance(name, str)))
         return filled
 
     @model_validator(mode="after")
