@@ -43,8 +43,12 @@ class TrunklineError(Exception):
 
     def __str__(self) -> str:
         """Return the error in its one form: ``where: message; hint``."""
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}; {self.hint}" if self.hint else text
+        return f"{self.where}: {self.reason}" if self.where else self.reason
+
+    @property
+    def reason(self) -> str:
+        """The message and the next step, for where it is clear what they are about."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class UsageError(TrunklineError):

@@ -364,7 +364,7 @@ def _refuse(
     with connection.cursor() as cursor:
         reject_conflicts(cursor, load, conflicts, _raw_reader(job))
         drop_stage(cursor, load.load_id)
-        refuse_load(cursor, load, refusal.message, content=job.content)
+        refuse_load(cursor, load, refusal.reason, content=job.content)
     connection.commit()
 
 
@@ -372,7 +372,7 @@ def _fail(connection: Connection, load: OpenLoad, error: TrunklineError) -> None
     connection.rollback()
     with connection.cursor() as cursor:
         drop_stage(cursor, load.load_id)
-        fail_load(cursor, load.load_id, error.message)
+        fail_load(cursor, load.load_id, error.reason)
     connection.commit()
 
 
