@@ -112,8 +112,7 @@ def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> Resol
         LayoutError: If the stated dialect cannot be one.
         SourceError: If the sample is not text in any supported encoding.
     """
-    marked, _ = _byte_order_mark(sample)
-    encoding = _encoding(sample, marked, wanted.encoding if wanted else None)
+    encoding = _encoding(sample, _marked_encoding(sample), wanted.encoding if wanted else None)
     text = sample.decode(encoding, "replace").removeprefix("\ufeff")
     skip_lines = (wanted.skip_lines if wanted else None) or 0
     escape: Escape = (wanted.escape if wanted else None) or "double"
@@ -138,16 +137,9 @@ def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> Resol
     return resolved
 
 
-def byte_order_mark(data: bytes) -> bytes:
-    """Return the byte order mark that *data* begins with, or nothing."""
-    return _byte_order_mark(data)[1]
-
-
-def _byte_order_mark(data: bytes) -> tuple[str | None, bytes]:
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding, mark
-    return None, b""
+def _marked_encoding(sample: bytes) -> str | None:
+    """Return the encoding that the byte order mark stands for, if there is one."""
+    return next((encoding for mark, encoding in _MARKS if sample.startswith(mark)), None)
 
 
 def _header_lines(header: bool, wanted: int | None) -> int:
@@ -159,14 +151,19 @@ def _header_lines(header: bool, wanted: int | None) -> int:
 def _encoding(sample: bytes, marked: str | None, wanted: str | None) -> str:
     if marked is not None:
         return marked
-    if wanted is None:
-        if sample[:3].count(0) and sample[:64].count(0) * 3 > len(sample[:64]):
-            raise SourceError(
-                "found NUL in every other byte, expected UTF-8 text",
-                hint='state dialect.encoding in the layout ("utf-16-le" or "utf-16-be" if it is UTF-16)',
-            )
-        return "utf-8"
-    return _supported(wanted)
+    if wanted is not None:
+        return _supported(wanted)
+    if _looks_like_utf16(sample[:64]):
+        raise SourceError(
+            "found a NUL in every other byte, as UTF-16 has them, but no byte order mark; expected UTF-8",
+            hint='state dialect.encoding in the layout: "utf-16-le" or "utf-16-be"',
+        )
+    return "utf-8"
+
+
+def _looks_like_utf16(head: bytes) -> bool:
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    return min(even, odd) == 0 and max(even, odd) > len(head) * 0.45
 
 
 @lru_cache(maxsize=32)
@@ -216,40 +213,49 @@ def _sample_lines(text: str, skip_lines: int) -> list[bytes]:
 def _delimiter_and_quote(
     lines: Sequence[bytes], delimiter: str | None, quote: str | None, escape: Escape
 ) -> tuple[str, str]:
-    if delimiter is not None and quote is not None:
-        return delimiter, quote
     delimiters = _DELIMITERS if delimiter is None else (delimiter,)
     quotes = _QUOTES if quote is None else (quote,)
-    scored = [
-        (_score(lines, one, other, escape), -i, -j)
-        for i, one in enumerate(delimiters)
-        for j, other in enumerate(quotes)
+    # max() takes the first of equals, and what is most usual is first.
+    fits = [
+        max((_Fit.of(lines, one, other, escape) for other in quotes), key=lambda fit: fit.quoted) for one in delimiters
     ]
-    _, i, j = max(scored)
-    return delimiters[-i], quotes[-j]
+    best = max(fits, key=lambda fit: fit.rank)
+    return best.delimiter, best.quote
 
 
-def _score(lines: Sequence[bytes], delimiter: str, quote: str, escape: Escape) -> tuple[float, float, int]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fit:
     """
-    Return how well lines split: the share that has the most common width above one, how many fields are quoted, and
-    that width.
+    How well a delimiter and a quote explain some lines.
 
-    One file, one width is what sets a separator apart from a letter that happens to occur.
+    Attributes:
+        quoted: Lines with fields in quotes.
+        rank: The larger, the likelier.  One file, one width is what sets a separator apart from a character that
+            happens to occur.  So what counts is, in this order: the share of lines that have the most common width
+            above one (in tenths, since some may be damaged); whether the first line, often a header, is one of
+            them; a separator that is not in every time of day; and that width.
     """
-    dialect = ResolvedDialect(delimiter=delimiter, quote=quote, escape=escape)
-    widths: Counter[int] = Counter()
-    quoted = 0
-    mark = quote.encode()
-    for line in lines:
-        fields = split_record(line, dialect)
-        if not isinstance(fields, Damage):
-            widths[len(fields)] += 1
-            quoted += bool(mark) and line.count(mark)
-    widths.pop(1, None)
-    if not widths:
-        return (0.0, float(quoted), 0)
-    width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
-    return (round(count / max(1, len(lines)), 1), float(quoted > 0), width)
+
+    delimiter: str
+    quote: str
+    quoted: int
+    rank: tuple[float, bool, bool, int]
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes], delimiter: str, quote: str, escape: Escape) -> _Fit:
+        dialect = ResolvedDialect(delimiter=delimiter, quote=quote, escape=escape)
+        records = [split_record(line, dialect) for line in lines]
+        widths = [0 if isinstance(fields, Damage) else len(fields) for fields in records]
+        counts = Counter(width for width in widths if width > 1)
+        usual = max(counts, key=lambda width: (counts[width], width), default=0)
+        share = round(counts[usual] / len(lines), 1) if lines else 0.0
+        mark = quote.encode()
+        return cls(
+            delimiter=delimiter,
+            quote=quote,
+            quoted=sum(bool(width) and mark in line for width, line in zip(widths, lines, strict=True)) if mark else 0,
+            rank=(share, widths[:1] == [usual], delimiter != ":", usual),
+        )
 
 
 def _check(dialect: ResolvedDialect) -> None:

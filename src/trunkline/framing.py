@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from trunkline.dialect import SAMPLE_BYTES, ResolvedDialect, byte_order_mark, resolve_dialect
+from trunkline.dialect import SAMPLE_BYTES, ResolvedDialect, resolve_dialect
 from trunkline.errors import SourceError
 from trunkline.records import Damage, split_lines, split_record
 
@@ -67,7 +67,8 @@ def frame(chunks: Iterable[bytes], dialect: ResolvedDialect, *, sizes: BlockSize
         SourceError: If the header cannot be read, or a line is longer than 8 MiB (this one while blocks are read).
     """
     reader = _Reader(_text_bytes(chunks, dialect))
-    reader.skip(byte_order_mark(reader.peek(4)) if not dialect.wide else b"")
+    if dialect.encoding == "utf-8" and reader.peek(3) == codecs.BOM_UTF8:
+        reader.take(3)
     for _ in range(dialect.skip_lines):
         reader.take_line()
     header = _read_header(reader, dialect) if dialect.header else _count_columns(reader.peek(SAMPLE_BYTES), dialect)
@@ -147,7 +148,7 @@ class _Reader:
         self.line = 1
 
     def fill(self, size: int) -> memoryview:
-        """Return all that is pending, at least *size* bytes unless the source has no more; valid until the next call."""
+        """Return what is pending, at least *size* bytes unless the source has no more; valid until the next call."""
         while self._end - self._begin < size and not self._ended:
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -176,10 +177,6 @@ class _Reader:
         self._begin += size
         self.offset += size
         return taken
-
-    def skip(self, prefix: bytes) -> None:
-        """Move on by *prefix*."""
-        self.take(len(prefix))
 
     def take_line(self) -> bytes | None:
         """Return the next physical line with its end, or None at the end of the source."""
