@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
 import pytest
@@ -23,7 +24,18 @@ from trunkline.errors import SourceChangedError, SourceError
 from trunkline.source import Source, expand, open_source, redacted
 
 DATA = b"a,b\n" + b"1001,$1.20\n" * 10_000
-PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": lambda data: zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1}),
+}
+DAMAGED = {"gzip": -6, "bzip2": 10, "xz": 40, "zstd": -2}  # a byte of a checksum, or that one covers
 SUFFIX = {one.name: one.suffix for one in COMPRESSIONS}
 
 
@@ -99,7 +111,7 @@ def test_damaged_archives_are_refused(kind, damage):
     """A wrong checksum and bytes after the end are errors, although all data came before."""
     packed = bytearray(PACK[kind](DATA))
     if damage == "checksum":
-        packed[-6 if kind == "gzip" else len(packed) // 2] ^= 0xFF
+        packed[DAMAGED[kind]] ^= 0xFF
     else:
         packed += b"1002,$2.50\n"
     with pytest.raises(SourceError, match=f"^<bytes>: found damaged {kind} data, or something else after its end"):
@@ -219,6 +231,49 @@ def test_urls_are_read_through_fsspec():
     with open_source("memory://folder/calls.csv.gz") as source:
         assert source.name == "memory://folder/calls.csv.gz"
         assert b"".join(source.chunks()) == DATA
+
+
+class _Files(BaseHTTPRequestHandler):
+    """Serves DATA to whoever knows the signature; under /short, with a length that is not true."""
+
+    def do_GET(self) -> None:
+        known = self.path.endswith("?signature=s3cret")
+        self.send_response(200 if known else 403)
+        self.send_header("Content-Length", str(len(DATA) + 99 * self.path.startswith("/short")))
+        self.end_headers()
+        self.wfile.write(DATA)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture(scope="module")
+def files_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Files) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_http_is_read_and_its_signature_not_shown(files_url):
+    """A signed URL is fetched; what it is called afterwards has no signature."""
+    with open_source(f"{files_url}/calls.csv?signature=s3cret") as source:
+        assert b"".join(source.chunks()) == DATA
+        assert source.name == f"{files_url}/calls.csv"
+
+
+@pytest.mark.parametrize("path", ["calls.csv?signature=s3cretX", "short.csv?signature=s3cret"])
+def test_http_that_fails_or_breaks_off_is_an_error(files_url, path):
+    """Refused or cut short, it is no source, and the message holds no secret."""
+    with pytest.raises(SourceError) as caught:
+        open_source(f"{files_url}/{path}")
+
+    assert str(caught.value).startswith(f"{files_url}/{path.split('?')[0]}: ")
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
