@@ -113,7 +113,7 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
         name=name,
         qualified=str(qualified),
         event_time=layout.event_time,
-        partition=layout.partition or "none",
+        partition=layout.partition,
         value_columns=tuple(column.name for column in layout.columns),
     )
     if known is None or not known[5]:
