@@ -24,6 +24,7 @@ SECONDS: Final = {
 }
 _DECIMALS: Final = 6  # as written, before the unit
 _LONGEST_S: Final = 2**31 - 1  # PostgreSQL integer; 68 years
+_LARGEST_MAGNITUDE: Final = 10**19 - 1  # what numerals can say
 _CLOCK: Final = "hours:minutes:seconds such as 0:05:30"
 
 
@@ -78,7 +79,7 @@ def _column(units: Ints, scale: int) -> pa.Array:
 def _number_lengths(text: TextBytes, negative: Mask, size: Fraction, scale: int) -> _Lengths:
     found = read_numerals(text, NumeralStyle(scale=_DECIMALS, point="."))
     ratio = size * 10**scale / 10**_DECIMALS  # a magnitude is in millionths of the unit
-    longest = int(Fraction(_LONGEST_S * 10**scale) / ratio)
+    longest = min(int(Fraction(_LONGEST_S * 10**scale) / ratio), _LARGEST_MAGNITUDE)
     too_long = found.overflow | (found.magnitudes > np.uint64(longest))
     magnitudes = np.where(too_long, 0, found.magnitudes)
     units, rest = np.divmod(magnitudes * np.uint64(ratio.numerator), np.uint64(ratio.denominator))
@@ -99,10 +100,11 @@ def _clock_lengths(text: TextBytes, negative: Mask, scale: int) -> _Lengths:
     for place in (2, 5):
         bad |= whole.from_end(place) != ord(":")
     hours = read_numerals(whole.trimmed(back=6), NumeralStyle())
-    too_long = hours.overflow | (hours.magnitudes >= np.uint64(_LONGEST_S // 3_600))
+    too_long = hours.overflow | (hours.magnitudes > np.uint64(_LONGEST_S // 3_600))
     units = np.where(too_long, 0, hours.magnitudes) * np.uint64(3_600)
     units += minutes.astype(np.uint64) * np.uint64(60)
     units += seconds
+    too_long |= units > np.uint64(_LONGEST_S)
     inexact = np.zeros(len(text), dtype=np.bool_)
     if scale:
         units *= np.uint64(10**scale)

@@ -36,7 +36,7 @@ KEY_VERSION: Final = 1
 KEY_TYPE: Final = pa.binary(16)
 LONG_TEXT_BYTES: Final = 128  # sixteen rounds over the column; what is longer is rare, and hashed on its own
 
-_ROWS_AT_ONCE = 16_384  # the arrays in work stay in a core's own cache
+_ROWS_AT_ONCE = 32_768  # the arrays in work stay in a core's own cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

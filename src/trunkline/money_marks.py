@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from trunkline.text_bytes import Bytes, Ints, Mask, TextBytes
 
+_TOO_LONG: Final = b"\xff"  # no UTF-8, so no meaning
 _MARK_BYTES: Final = 8  # a sign, a space and "US$", "FCFA" or "€": what is longer is no amount
 
 # What a symbol may stand for; a currency that is not named here goes by its ISO 4217 code alone.
@@ -51,11 +52,13 @@ SYMBOLS: Final = {
     symbol: frozenset(codes) for symbol, *codes in (line.split() for line in _SYMBOL_TABLE.strip().splitlines())
 }
 _CODE: Final = re.compile("[A-Z]{3}")
+_SPACE: Final = "[ \u00a0\u202f]"
+_MARK: Final = r"[^\s\d()+\-−]"
 _AROUND: Final = re.compile(
-    # In front of the digits: an opening parenthesis, signs and a symbol in either order, a point of ".50".
-    r"(?P<open>\(?)(?P<sign>[-+−]?)\s?(?P<mark>[^\s\d()+\-−]*?)\s?(?P<inner>[-+−]?)(?P<point>[.,]?)\0"
+    # In front of the digits: an opening parenthesis, sign and symbol in either order, the point of ".50".
+    rf"(?P<open>\(?)(?:(?P<sign>[-+−]){_SPACE}?)?(?:(?P<mark>{_MARK}+?){_SPACE}?)??(?P<inner>[-+−]?)(?P<point>[.,]?)\0"
     # Behind them: a symbol, a sign, the closing parenthesis.
-    r"\s?(?P<after>[^\s\d()+\-−]*)\s?(?P<last>[-−]?)(?P<close>\)?)"
+    rf"(?:{_SPACE}?(?P<after>{_MARK}+))?(?P<last>[-−]?)(?P<close>\)?)"
 )
 
 
@@ -123,16 +126,21 @@ def _run_without_digit(text: TextBytes, byte_at: Callable[[int], Bytes]) -> Ints
 
 
 def _distinct(text: TextBytes) -> tuple[list[bytes], Ints]:
-    """Return the distinct values (of up to nine bytes, of which eight are told apart), and which one each row has."""
+    """Return the distinct values, and which one each row has; values that are too long for a mark as _TOO_LONG."""
     lengths = text.lengths
     if not lengths.any():
         return [b""], lengths
     words = text.words(0)
-    if (words == words[0]).all() and (lengths == lengths[0]).all():
-        return [int(words[0]).to_bytes(8, "little")[: lengths[0]]], np.zeros(len(text), dtype=np.int64)
-    coded = pa.array(np.where(lengths > _MARK_BYTES, np.uint64(0), words)).dictionary_encode()
-    values = [word.to_bytes(8, "little").rstrip(b"\0") for word in coded.dictionary.to_pylist()]
-    return values, coded.indices.to_numpy().astype(np.int64)
+    if lengths.max() > _MARK_BYTES:
+        words = np.where(lengths > _MARK_BYTES, np.uint64(_TOO_LONG[0]), words)
+    if (words == words[0]).all():
+        return [_bytes_of(words[0])], np.zeros(len(text), dtype=np.int64)
+    coded = pa.array(words).dictionary_encode()
+    return [_bytes_of(word) for word in coded.dictionary.to_pylist()], coded.indices.to_numpy().astype(np.int64)
+
+
+def _bytes_of(word: int | np.uint64) -> bytes:
+    return int(word).to_bytes(8, "little").rstrip(b"\0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +172,7 @@ def _meaning(front: bytes, back: bytes) -> _Meaning | None:
     parenthesised = found["open"] == "("
     if parenthesised != (found["close"] == ")") or len(signs) + parenthesised > 1:
         return None
-    mark, after, point = found.group("mark", "after", "point")
+    mark, after, point = (text or "" for text in found.group("mark", "after", "point"))
     if mark + point in SYMBOLS:  # "Rs.50" is fifty
         mark, point = mark + point, ""
     if mark and after:

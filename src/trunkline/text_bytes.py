@@ -101,7 +101,7 @@ class TextBytes:
         """
         starts, lengths = (self.starts, self.lengths) if rows is None else (self.starts[rows], self.lengths[rows])
         everywhere = np.ndarray((len(self.data) - 7,), dtype="<u8", buffer=self.data, strides=(1,))
-        words = everywhere.take(starts + position).astype(np.uint64, copy=False)
+        words = everywhere[starts + position].astype(np.uint64, copy=False)  # take() would copy all of them first
         left = lengths - position
         if len(left) and int(left.min()) < 8:
             words &= _MASKS.take(np.clip(left, 0, 8))
