@@ -1,18 +1,18 @@
 """The errors that trunkline raises, by what the caller can do about them.
 
-TrunklineError
-├── UsageError              fix the command or the call
-│   ├── SettingsError       fix a setting; names where it came from
-│   └── LayoutError         fix the layout file
-├── SourceError             the source is missing or cannot be read
-├── RefusedError            the source was read and not loaded; the call table is as it was
-│   ├── SourceChangedError  it changed while it was read
-│   └── ReloadNeededError   loaded before under another key, zone or currency
-├── DatabaseError           PostgreSQL said no; trying again does not help
-│   ├── DatabaseAwayError   not reachable or gone in the middle; trying again later helps
-│   ├── DatabaseBusyError   another session was in the way; trying again helps
-│   └── SchemaError         the schema is missing, older or newer than this program
-└── EmbeddedError           the embedded servers cannot run here
+    TrunklineError
+    ├── UsageError              fix the command or the call
+    │   ├── SettingsError       fix a setting; names where it came from
+    │   └── LayoutError         fix the layout file
+    ├── SourceError             the source is missing or cannot be read
+    ├── RefusedError            the source was read and not loaded; the call table is as it was
+    │   ├── SourceChangedError  it changed while it was read
+    │   └── ReloadNeededError   loaded before under another key, zone or currency
+    ├── DatabaseError           PostgreSQL said no; trying again does not help
+    │   ├── DatabaseAwayError   not reachable or gone in the middle; trying again later helps
+    │   ├── DatabaseBusyError   another session was in the way; trying again helps
+    │   └── SchemaError         the schema is missing, older or newer than this program
+    └── EmbeddedError           the embedded servers cannot run here
 
 A bad record is not an error but data: it becomes a reject.
 """
