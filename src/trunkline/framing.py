@@ -253,10 +253,21 @@ def _count_columns(sample: bytes, dialect: ResolvedDialect) -> tuple[str, ...]:
     lines = split_lines(sample)
     if len(lines) > 1 and len(sample) == SAMPLE_BYTES:
         lines.pop()
-    records = [split_record(line, dialect) for line in lines if line]
-    widths = Counter(len(fields) for fields in records if not isinstance(fields, Damage))
-    width = widths.most_common(1)[0][0] if widths else min(1, len(records))
+    widths = Counter(_record_widths(lines, dialect))
+    width = widths.most_common(1)[0][0] if widths else int(any(lines))
     return tuple(str(number) for number in range(1, width + 1))
+
+
+def _record_widths(lines: Iterable[bytes], dialect: ResolvedDialect) -> Iterator[int]:
+    """Yield the width of each record in *lines* that is one; a damaged record may hide those after it."""
+    begun: list[bytes] = []
+    for line in lines:
+        if not line and not begun:
+            continue
+        fields = split_record(b"\n".join([*begun, line]), dialect)
+        if not isinstance(fields, Damage):
+            yield len(fields)
+        begun = [*begun, line] if fields is Damage.OPEN_QUOTE and dialect.multiline else []
 
 
 def _cut(reader: _Reader, dialect: ResolvedDialect, width: int, sizes: BlockSizes | None) -> Iterator[Block]:

@@ -18,6 +18,7 @@ from trunkline.errors import SourceError
 from trunkline.framing import block_identity, frame
 from trunkline.records import split_lines
 from trunkline.sample import write_sample
+from trunkline.scanning import Outcome, scan
 
 HEADERLESS = ResolvedDialect(header=False, header_lines=0)
 SMALL = BlockSizes(least=8 * 1024, usual=16 * 1024, most=32 * 1024)
@@ -192,3 +193,17 @@ def test_block_identity_is_about_how_bytes_read():
         identity(multiline=True),
     ]
     assert len({identity(), *others}) == 8
+
+
+def test_a_multiline_record_is_never_cut():
+    """Where quotes may hold line ends, blocks end between records only."""
+    record = b',"first, line\nsecond ""line""\n\n",x\n'
+    data = b"".join(b"%d" % number + record + b"2,plain,y\n" * (number % 7) for number in range(5_000))
+    dialect = ResolvedDialect(header=False, multiline=True)
+    sizes = BlockSizes(least=64 * 1024, usual=128 * 1024, most=256 * 1024)
+    blocks = blocks_of(data, dialect, sizes=sizes)
+    found = [scan(block.data, dialect, 3) for block in blocks]
+
+    assert len(blocks) > 2
+    assert sum(one.records for one in found) == 5_000 + sum(number % 7 for number in range(5_000))
+    assert {Outcome(value) for one in found for value in one.outcomes} == {Outcome.OK, Outcome.CONTINUED}
