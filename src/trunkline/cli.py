@@ -21,7 +21,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from trunkline import __version__, cli_books, cli_db, cli_layouts, cli_run, cli_sample, cli_settings
+from trunkline import __version__, cli_books, cli_db, cli_inspect, cli_layouts, cli_run, cli_sample, cli_settings
 from trunkline.cli_options import HELP_SETTINGS, Invocation
 from trunkline.errors import TrunklineError, UsageError
 from trunkline.report import error_line, print_line, render_json
@@ -38,6 +38,7 @@ app = typer.Typer(
     context_settings=HELP_SETTINGS,
 )
 cli_run.add_to(app)
+cli_inspect.add_to(app)
 cli_layouts.add_to(app)
 cli_books.add_to(app)
 cli_db.add_to(app)
