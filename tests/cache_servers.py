@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import shutil
 import signal
 import socket
@@ -153,11 +154,14 @@ def speaking_tls(context: ssl.SSLContext, path: str) -> Talk:
 
     def talk(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as outside, _unix(path) as inside:
-            back = threading.Thread(target=_pump, args=(inside, outside), daemon=True)
-            back.start()
-            _pump(outside, inside)
-            _hang_up(inside)
-            back.join()
+            while True:
+                # In one thread: two in one SSLSocket at once break it.
+                ready = [outside] if outside.pending() else select.select([outside, inside], [], [])[0]
+                for source in ready:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    (inside if source is outside else outside).sendall(data)
 
     return talk
 
@@ -170,9 +174,3 @@ def _unix(path: str) -> socket.socket:
         inside.close()
         raise
     return inside
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)

@@ -5,6 +5,7 @@ Only commands of Redis 7.0 are sent.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -41,12 +42,28 @@ _URL_HINT = (
 _INTERNAL = ("maint", "oss_", "orig_", "himport_", "event_dispatcher", "lib_", "retry")
 
 
+def _begin(connection: Any) -> None:
+    """
+    Log in and choose the database, then have a reply read.
+
+    Behind its handshake, a TLS 1.3 server sends session tickets.  As long as nothing was read, redis-py's pool takes
+    them for a reply that somebody left, and gives the new connection up ("Connection not ready", redis-py 8.1).
+    HELLO needs no right and changes nothing; whoever does not know it has answered all the same.
+    """
+    with _in_time(connection):
+        connection.on_connect()
+        connection.send_command("HELLO", 2, check_health=False)
+        with contextlib.suppress(exceptions.ResponseError):
+            connection.read_response()
+
+
 _BOUNDS: dict[str, Any] = {
     "socket_timeout": TIMEOUT_S,
     "socket_connect_timeout": TIMEOUT_S,
     "socket_read_size": _READ_BYTES,
     "retry": Retry(NoBackoff(), 0),  # redis-py would retry ten times to connect, within ten for the command
-    "protocol": 2,  # HELLO, and what a server may push after it, buy nothing here
+    "protocol": 2,  # what a server may push under protocol 3 buys nothing here
+    "redis_connect_func": _begin,
     "driver_info": None,  # it would go out as CLIENT SETINFO, which is of Redis 7.2
 }
 
@@ -102,41 +119,55 @@ def bounded_copy(client: redis.Redis) -> redis.Redis:
     if type(pool) not in (redis.ConnectionPool, redis.BlockingConnectionPool):
         return client
     options = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_INTERNAL)}
-    waits = {
+    theirs = {
         name: min(options.get(name) or TIMEOUT_S, TIMEOUT_S) for name in ("socket_timeout", "socket_connect_timeout")
     }
-    copy = redis.ConnectionPool(connection_class=pool.connection_class, **{**options, **_BOUNDS, **waits})
+    if options.get("redis_connect_func"):
+        theirs["redis_connect_func"] = options["redis_connect_func"]
+    copy = redis.ConnectionPool(connection_class=pool.connection_class, **{**options, **_BOUNDS, **theirs})
     return redis.Redis.from_pool(copy)
 
 
 def execute(client: redis.Redis, *command: str | bytes | int) -> Any:
-    """
-    Send one command and return its reply undecoded, whatever the client decodes otherwise.
-
-    A timeout of redis-py bounds every single read, and a server that trickles never exceeds it: here the
-    command as a whole has that time, without any retry.
-    """
+    """Send one command, once, and return its reply undecoded, whatever the client decodes otherwise."""
     pool = client.connection_pool
     connection: Any = pool.get_connection()  # redis-py types neither sending nor closing
+    try:
+        with _in_time(connection):
+            connection.send_packed_command(_PACKER.pack(*command))
+            return connection.read_response(disable_decoding=True)
+    finally:
+        pool.release(connection)
+
+
+@contextlib.contextmanager
+def _in_time(connection: Any) -> Iterator[None]:
+    """
+    Bound what is done with the connection by its timeout, as a whole.
+
+    redis-py's timeout bounds every single read, and a server that trickles never exceeds that.
+    """
     late = threading.Event()
 
     def give_up() -> None:
         late.set()
-        connection.disconnect()
+        # This wakes the reader, which then closes the socket itself: closed from here, its number could belong to
+        # another file, say a connection to PostgreSQL, before the reader notices.  Not SSLSocket's own shutdown:
+        # after it, what is left to read would pass for plain text.
+        with contextlib.suppress(OSError, TypeError):
+            socket.socket.shutdown(connection._sock, socket.SHUT_RDWR)
 
-    watchdog = threading.Timer(pool.connection_kwargs.get("socket_timeout") or TIMEOUT_S, give_up)
+    watchdog = threading.Timer(connection.socket_timeout or TIMEOUT_S, give_up)
     watchdog.daemon = True
     watchdog.start()
     try:
-        connection.send_packed_command(_PACKER.pack(*command))
-        return connection.read_response(disable_decoding=True)
+        yield
     except Exception as exc:
         if late.is_set():
-            raise exceptions.TimeoutError("the command took too long") from exc
+            raise exceptions.TimeoutError("it took too long") from exc
         raise
     finally:
         watchdog.cancel()
-        pool.release(connection)
 
 
 def place(client: redis.Redis) -> str:

@@ -33,11 +33,11 @@ def port(authority) -> Iterator[int]:
         yield port
 
 
-def warnings_of(url: str) -> list[str]:
-    """Store a block of a few MiB and find it again, and return the warnings if that fails."""
+def warnings_of(url: str, rows: int = 100_000) -> list[str]:
+    """Store a block (of a few MiB) and find it again, and return the warnings if that fails."""
     warnings: list[str] = []
     cache = connect_cache(url, warn=warnings.append)
-    block = text_block(100_000)
+    block = text_block(rows)
     cache.put_text("00", block)
     found = cache.get_text("00")
     cache.close()
@@ -50,6 +50,12 @@ def warnings_of(url: str) -> list[str]:
 def test_a_certificate_of_the_ca_in_the_url_is_accepted(port, ca_file):
     """As managed services give one; blocks pass whole in both directions."""
     assert warnings_of(f"rediss://localhost:{port}?ssl_ca_certs={ca_file}") == []
+
+
+def test_every_new_connection_can_be_used(port, ca_file):
+    """Also when the session tickets of TLS 1.3 arrive before the first reply."""
+    for _ in range(40):
+        assert warnings_of(f"rediss://localhost:{port}?ssl_ca_certs={ca_file}", rows=1) == []
 
 
 def test_a_certificate_of_an_unknown_ca_is_refused(port):
