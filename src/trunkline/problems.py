@@ -58,6 +58,8 @@ def _told(details: ErrorDetails, known_at: Callable[[Place], Iterable[str]], *, 
     match details["type"]:
         case "extra_forbidden":
             return [f"unknown key, {suggestion(str(place[-1]), list(known_at(place[:-1])))}"]
+        case "too_short":
+            return ["found none, expected at least one"]
         case "missing":
             return ["missing, expected a value"]
         case "union_tag_not_found":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 from trunkline.errors import LayoutError
@@ -43,8 +43,12 @@ _MEANINGS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Column:
-    """A column to describe: where it is, what its header says in small letters, and its values that are not empty."""
+    """
+    A column to describe: its position from 1, its name or else its position, what its header says in small letters,
+    and its values that are not empty.
+    """
 
+    place: int
     ref: str | int
     words: str
     values: tuple[str, ...]
@@ -59,7 +63,6 @@ class _Field:
     name: str
     guess: Guess
     is_full: bool
-    required: bool = field(default=False)
 
 
 def propose_layout(first: FirstRows, *, name: str, timezone: str | None = None, currency: str | None = None) -> str:
@@ -114,7 +117,7 @@ def _columns(first: FirstRows, named: bool) -> list[_Column]:
         ref = header[place] if named and header[place] and header.count(header[place]) == 1 else place + 1
         words = re.sub(r"[^a-z0-9]+", "_", header[place].lower()).strip("_") if named else ""
         is_full = bool(values) and len(present) == len(values)
-        columns.append(_Column(ref=ref, words=words, values=present, is_full=is_full))
+        columns.append(_Column(place=place + 1, ref=ref, words=words, values=present, is_full=is_full))
     return columns
 
 
@@ -132,11 +135,11 @@ def _fields(columns: Sequence[_Column], currency: str | None) -> list[_Field]:
         if pair and column is pair[0]:
             joined = tuple(f"{day} {time}" for day, time in zip(pair[0].values, pair[1].values, strict=True))
             guess = guess_type("start", joined, currency=None, currency_from=None)
-            fields.append(_named([pair[0].ref, pair[1].ref], "start", guess, column.is_full, taken))
+            fields.append(_named(replace(column, words="start"), guess, taken, column_of=[pair[0].ref, pair[1].ref]))
             continue
         from_column = code.ref if code is not None else None
         guess = guess_type(column.words, column.values, currency=currency, currency_from=from_column)
-        fields.append(_named(column.ref, column.words, guess, column.is_full, taken))
+        fields.append(_named(column, guess, taken))
     return fields
 
 
@@ -162,20 +165,20 @@ def _date_and_time(columns: Sequence[_Column]) -> tuple[_Column, _Column] | None
     return None
 
 
-def _named(column: str | int | list[str | int], words: str, guess: Guess, is_full: bool, taken: set[str]) -> _Field:
+def _named(column: _Column, guess: Guess, taken: set[str], *, column_of: list[str | int] | None = None) -> _Field:
     """Return the field with a name of its own; one that means the same in every layout only if the type allows it."""
     wanted = [
         name
         for name, pattern in _MEANINGS.items()
-        if guess.type in CANONICAL[name] and words and re.search(pattern, words)
+        if guess.type in CANONICAL[name] and column.words and re.search(pattern, column.words)
     ]
-    plain = _identifier(words) or f"column_{column}"
+    plain = _identifier(column.words) or f"column_{column.place}"
     if guess.type not in CANONICAL.get(plain, (guess.type,)):
         plain = f"{plain}_text" if guess.type == "text" else f"{plain}_value"
     candidates = (*wanted, plain, *(f"{plain}_{number}" for number in range(2, 20_000)))
     name = next(name for name in candidates if _names_of(name, guess).isdisjoint(taken))
     taken |= _names_of(name, guess)
-    return _Field(column=column, name=name, guess=guess, is_full=is_full)
+    return _Field(column=column_of or column.ref, name=name, guess=guess, is_full=column.is_full)
 
 
 def _names_of(name: str, guess: Guess) -> set[str]:

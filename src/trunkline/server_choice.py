@@ -52,10 +52,15 @@ def choose_database(settings: Settings, environ: Mapping[str, str]) -> DatabaseC
     url = settings.database_url
     if url is not None and url != "embedded":
         return DatabaseChoice(kind="url", url=url, described=mask_url(url))
-    named = [f"{name}={environ[name]}" for name in LIBPQ_NAMES if environ.get(name)]
+    named = [f"{name}={_shown(environ[name])}" for name in LIBPQ_NAMES if environ.get(name)]
     if url is None and named:
         return DatabaseChoice(kind="libpq", described=f"PostgreSQL of {', '.join(named)}")
     return DatabaseChoice(kind="embedded", described="embedded PostgreSQL")
+
+
+def _shown(value: str) -> str:
+    """Return a value of libpq's environment; PGDATABASE may also be a URL or keywords, with a password in it."""
+    return mask_url(value) if "://" in value or "=" in value else value
 
 
 def choose_redis(settings: Settings, database: DatabaseChoice) -> RedisChoice:
