@@ -25,7 +25,7 @@ SECONDS: Final = {
 _DECIMALS: Final = 6  # as written, before the unit
 _LONGEST_S: Final = 2**31 - 1  # PostgreSQL integer; 68 years
 _LARGEST_MAGNITUDE: Final = 10**19 - 1  # what numerals can say
-_CLOCK: Final = "hours:minutes:seconds such as 0:05:30"
+_CLOCK: Final = "hours:minutes:seconds such as 0:05:30, minutes and seconds below 60"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
