@@ -12,10 +12,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
+from trunkline.books import Books, Totals
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trunkline.books import Books
     from trunkline.errors import TrunklineError
 
 # Wide enough that no cell is cut where nobody's terminal limits it: a log or a pipe is searched, not looked at.
@@ -141,7 +142,7 @@ def print_books(books: Sequence[Books]) -> None:
     """Print the books of a run as a table to stderr, with a line of sums where there are several sources."""
     entries = [entry.to_dict() for entry in books]
     rows = [_books_row(entry) for entry in entries]
-    print_table(BOOKS_COLUMNS, rows, file=sys.stderr)
+    print_table(BOOKS_COLUMNS, [*rows, *([_sums(books)] if len(books) > 1 else [])], file=sys.stderr)
     hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
     if hits or misses:
         print_line(f"cache: {hits:,} hits, {misses:,} misses")
@@ -156,6 +157,19 @@ def _books_row(entry: Mapping[str, Any]) -> list[object]:
     counts = [entry[name] for name in ("read", "loaded", "duplicates", "rejected", "filtered")]
     totals = entry["totals"]
     return [entry["source"], entry["status"], entry["load_id"], *counts, totals["duration_s"], totals["cost"]]
+
+
+def _sums(books: Sequence[Books]) -> list[object]:
+    """Return a row that adds up what this run did: a source that is unchanged was loaded before."""
+    done = [entry for entry in books if entry.status != "unchanged"]
+    names = ("read", "loaded", "duplicates", "rejected", "filtered")
+    cost: dict[str, Decimal] = {}
+    for entry in done:
+        for currency, amount in entry.totals.cost.items():
+            cost[currency] = cost.get(currency, Decimal(0)) + amount
+    totals = Totals(duration_s=sum((entry.totals.duration_s for entry in done), Decimal(0)), cost=cost).to_dict()
+    counts = [sum(getattr(entry, name) for entry in done) for name in names]
+    return ["total", "", None, *counts, totals["duration_s"], totals["cost"]]
 
 
 def _by_code(entries: Iterable[Mapping[str, Any]]) -> str:
