@@ -37,7 +37,7 @@ from trunkline.layout_fields import (
 )
 from trunkline.layout_model import Layout
 from trunkline.parsed import Fault, Parsed
-from trunkline.text_bytes import Mask, text_bytes
+from trunkline.text_bytes import Mask, byte_lengths, text_bytes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,6 +81,9 @@ def _is_any(text: pa.StringArray, words: tuple[str, ...]) -> Mask:
     if text.null_count:
         found |= text.is_null().to_numpy(zero_copy_only=False)
     for word in words:
+        if word == "":
+            found |= byte_lengths(text) == 0
+            continue
         found |= pc.fill_null(pc.equal(text, word), False).to_numpy(zero_copy_only=False)
     return found
 

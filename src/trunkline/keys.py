@@ -7,8 +7,9 @@ of the words before it.  The number of columns and their kinds go in first, then
 
 - integer, duration: the value; decimal, money: the value at the column's scale, without the point;
 - timestamp: microseconds since 1970 in UTC; date: days since 1970; boolean: 0 or 1;
-- text: its UTF-8 bytes hashed by the same two lanes (length first, then words of eight bytes, zeros behind
-  the last one), one word for each lane.  Text longer than 128 bytes: the first 16 bytes of its BLAKE3 hash;
+- text: its UTF-8 bytes hashed by the same two lanes (from a start that the length decides, words of eight bytes,
+  zeros behind the last one), one word for each lane.  Text longer than 128 bytes: the first 16 bytes of its BLAKE3
+  hash;
 - NULL: a word that differs between the lanes, which no value's word does, so NULL is no value and not "".
 
 At the end the lanes are mixed with each other.  The multipliers are those of well-known mixers (splitmix64,
@@ -191,9 +192,9 @@ _KINDS: Final[dict[str, Callable[[pa.Array], _Pair]]] = {
 
 def _text_words(text: TextBytes) -> _Pair:
     """Return the hash of every value, one word a lane."""
-    lengths = text.lengths.astype(np.uint64)
-    state = (np.full(len(text), _LANES[0].start), np.full(len(text), _LANES[1].start))
-    _absorb(state, (lengths, lengths))
+    lengths = text.lengths.view(np.uint64)
+    one, other = (lane.start ^ (lengths * lane.first) for lane in _LANES)
+    state = (one, other)
     short = np.where(text.lengths > LONG_TEXT_BYTES, 0, text.lengths)
     longest = int(short.max(initial=0))
     for position in range(0, longest, 8):

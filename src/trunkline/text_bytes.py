@@ -110,16 +110,24 @@ class TextBytes:
 
 def text_bytes(column: pa.StringArray) -> TextBytes:
     """Return the bytes of *column* (type string); its values are copied once, for the padding."""
-    length = len(column)
-    _, offsets, data = column.buffers()
-    if offsets is None or not length:
-        bounds = np.zeros(length + 1, dtype=np.int64)
-    else:
-        every = np.frombuffer(offsets, dtype=np.int32)
-        bounds = every[column.offset : column.offset + length + 1].astype(np.int64)
+    bounds = _bounds(column).astype(np.int64)
     first, last = int(bounds[0]), int(bounds[-1])
     padded = np.zeros(last - first + PAD, dtype=np.uint8)
+    data = column.buffers()[2]
     if data is not None:
         padded[: last - first] = np.frombuffer(data, dtype=np.uint8)[first:last]
     bounds -= first
     return TextBytes(data=padded, starts=bounds[:-1], lengths=np.diff(bounds))
+
+
+def byte_lengths(column: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Return the length of each value of *column* (type string) in bytes, that of nulls mostly 0."""
+    return np.diff(_bounds(column))
+
+
+def _bounds(column: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Return where values start and end in the column's data."""
+    offsets = column.buffers()[1]
+    if offsets is None or not len(column):
+        return np.zeros(len(column) + 1, dtype=np.int32)
+    return np.frombuffer(offsets, dtype=np.int32)[column.offset : column.offset + len(column) + 1]

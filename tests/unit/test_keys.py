@@ -53,7 +53,7 @@ def value_word(lane: int, value: Any) -> int:
         data = value.encode()
         if len(data) > 128:
             return int.from_bytes(blake3(data).digest(length=16)[8 * lane : 8 * lane + 8], "little")
-        state = mixed(lane, LANES[lane][0], len(data))
+        state = LANES[lane][0] ^ (len(data) * LANES[lane][1] & MASK)
         for position in range(0, len(data), 8):
             state = mixed(lane, state, int.from_bytes(data[position : position + 8], "little"))
         return state
