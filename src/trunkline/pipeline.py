@@ -67,6 +67,7 @@ from trunkline.transformation import typed_totals
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.cache_port import BlockCache
     from trunkline.layout import Layout
@@ -130,7 +131,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
     with job.sessions.borrow() as connection:
         published = _published(connection, attempts)
         if published is not None:
-            return _finish(connection, published, attempts)
+            return _finish(connection, job, published, attempts)
         load = _open(connection, job)
         attempts.load_ids.append(load.load_id)
         try:
@@ -142,7 +143,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         except UnchangedError as unchanged:
             _drop(connection, load)
             if unchanged.load_id in attempts.load_ids:
-                return _finish(connection, unchanged.load_id, attempts)
+                return _finish(connection, job, unchanged.load_id, attempts)
             with connection.cursor() as cursor:
                 return unchanged_books(cursor, unchanged.load_id, job.source.name, attempts)
         except TooManyRejectsError as refusal:
@@ -157,7 +158,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         except TrunklineError as error:
             _fail(connection, load, error)
             raise
-        return _finish(connection, load.load_id, attempts)
+        return _finish(connection, job, load.load_id, attempts)
 
 
 def _published(connection: Connection, attempts: Attempts) -> int | None:
@@ -173,9 +174,7 @@ def _open(connection: Connection, job: Job) -> OpenLoad:
     with connection.cursor() as cursor:
         reloads = loads_of_content(cursor, job.terms, job.content.hash) if job.reload else ()
         left = left_loads(cursor, job.resume_key)
-        for stale in left[1:]:
-            drop_stage(cursor, stale.load_id)
-            fail_load(cursor, stale.load_id, "given up: a later attempt took over")
+        _give_up(cursor, left[1:])
         if left:
             load = replace(left[0], reloads=reloads)
         else:
@@ -184,6 +183,14 @@ def _open(connection: Connection, job: Job) -> OpenLoad:
             open_stage(cursor, job.table, load.load_id)
     connection.commit()
     return load
+
+
+def _give_up(cursor: Cursor, left: Sequence[OpenLoad]) -> None:
+    """Close loads that earlier attempts left open and that nobody goes on with; this session owns them."""
+    for load in left:
+        drop_stage(cursor, load.load_id)
+        fail_load(cursor, load.load_id, "given up: another attempt loaded the source")
+        disown_load(cursor, load.load_id)
 
 
 def _check_terms(connection: Connection, job: Job, load: OpenLoad) -> None:
@@ -385,7 +392,7 @@ def _drop(connection: Connection, load: OpenLoad) -> None:
     connection.commit()
 
 
-def _finish(connection: Connection, load_id: int, attempts: Attempts) -> Books:
+def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) -> Books:
     """Note what the load cost, and return its books."""
     costs = attempts.costs
     cache = CacheCounts(hits=costs.hits, misses=costs.misses)
@@ -398,6 +405,7 @@ def _finish(connection: Connection, load_id: int, attempts: Attempts) -> Books:
     with connection.cursor() as cursor:
         add_costs(cursor, load_id, cache, seconds)
         disown_load(cursor, load_id)
+        _give_up(cursor, left_loads(cursor, job.resume_key))
         books = read_books(cursor, load_id)
     connection.commit()
     return books
