@@ -258,6 +258,8 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:  # closed: the end, or refusing
                 return
+            # A reply in several messages would wait 40 ms for the client's delayed acknowledgement.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             self._gates.append(self.gate())
             self._start(self._serve, client, self._gates[-1])

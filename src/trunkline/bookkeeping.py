@@ -254,12 +254,13 @@ def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content
 
 
 def fail_load(cursor: Cursor, load_id: int, reason: str) -> None:
-    """Close the books of a load that failed."""
+    """Close the books of a load that failed; its records are not settled, so it has no rejects either."""
+    cursor.execute(query("drop_rejects"), {"load_id": load_id})
     cursor.execute(query("close_failed"), {"load_id": load_id, "reason": reason})
 
 
 def discard_load(cursor: Cursor, load_id: int) -> None:
-    """Remove the books of a load that turned out to be unchanged, its rejects included."""
+    """Remove the books of a load that turned out to be another's or unchanged, its rejects included."""
     cursor.execute(query("discard_load"), {"load_id": load_id})
 
 

@@ -45,7 +45,8 @@ _SYNTAX_ERROR = "42601"  # quotes the statement, in which values may stand
 
 _NO_CONNECTION = re.compile(
     r"""
-    connection\ (already\ closed|not\ open|to\ server\ was\ lost) | no\ connection\ to\ the\ server
+    (connection|cursor)\ already\ closed
+    | connection\ (not\ open|to\ server\ was\ lost) | no\ connection\ to\ the\ server
     | server\ closed\ the\ connection | connection\ has\ been\ closed
     | could\ not\ (receive\ data\ from|send\ data\ to)\ server
     | SSL\ SYSCALL\ error | SSL\ error:\ unexpected\ eof

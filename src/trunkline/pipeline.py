@@ -186,10 +186,10 @@ def _open(connection: Connection, job: Job) -> OpenLoad:
 
 
 def _give_up(cursor: Cursor, left: Sequence[OpenLoad]) -> None:
-    """Close loads that earlier attempts left open and that nobody goes on with; this session owns them."""
+    """Forget loads that earlier attempts left open and that nobody goes on with; this session owns them."""
     for load in left:
         drop_stage(cursor, load.load_id)
-        fail_load(cursor, load.load_id, "given up: another attempt loaded the source")
+        discard_load(cursor, load.load_id)
         disown_load(cursor, load.load_id)
 
 

@@ -212,6 +212,8 @@ def rebuild_calls_view(cursor: Cursor) -> bool:
             tables.setdefault(table, {})[column] = pg_type
         cursor.execute(_calls_view(tables))
     except Error:
+        if cursor.connection.closed:
+            raise
         cursor.execute("rollback to savepoint before_view")
         return False
     cursor.execute("set local lock_timeout = default")

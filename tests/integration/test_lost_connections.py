@@ -126,18 +126,21 @@ def test_a_server_that_stays_away_fails_and_a_later_run_finishes(database_url, s
     check_loaded_once(database_url, run_through(database_url, source))
 
 
-def test_another_source_is_not_waited_for_as_long(database_url, source, tmp_path, monkeypatch):
+def test_another_source_is_not_waited_for_as_long(database_url, source, monkeypatch):
     """Where PostgreSQL stayed away for one source, the next asks once."""
-    attempts = []
-    monkeypatch.setattr(runner, "retrying", lambda *, attempts, on_retry: _noting(attempts, asked))
-    asked = attempts
-    with Proxy.before_postgres(database_url) as proxy, servers_at(proxy.url) as (settings, servers):
-        with proxy.refusing():
-            books = runner.run_sources([source, source], settings, servers, progress=Watch(visible=False))
+    asked = []
+
+    def once(*, attempts, on_retry):
+        asked.append(attempts)
+        return retrying(attempts=1, on_retry=on_retry)
+
+    monkeypatch.setattr(runner, "retrying", once)
+    with (
+        Proxy.before_postgres(database_url) as proxy,
+        servers_at(proxy.url) as (settings, servers),
+        proxy.refusing(),
+    ):
+        books = runner.run_sources([source, source], settings, servers, progress=Watch(visible=False))
+
     assert [each.status for each in books] == ["failed", "failed"]
     assert asked == [runner.ATTEMPTS, 1]
-
-
-def _noting(attempts, asked):
-    asked.append(attempts)
-    return retrying(attempts=1)

@@ -441,6 +441,10 @@ where load_id = %(load_id)s and id not in (
     select id from trunkline.rejects where load_id = %(load_id)s order by source_line, id limit 1000
 )
 
+-- name: drop_rejects
+-- Remove the rejects of a load.
+delete from trunkline.rejects where load_id = %(load_id)s
+
 -- name: close_failed
 -- Close the books of a load that failed.
 update trunkline.loads set status = 'failed', reason = %(reason)s, finished_at = clock_timestamp()
