@@ -25,7 +25,7 @@ def shown_commands() -> Iterator[tuple[str, str]]:
             for line in re.findall(r"^(?:\$ |\*/15 .*?)(.*)$", block, re.M):
                 for part in re.split(r"\||&&|>|\$\(|\s#\s", line):
                     if part.strip().startswith("trunkline "):
-                        yield str(page.relative_to(ROOT)), part.strip().rstrip(')"')
+                        yield str(page.relative_to(ROOT)), part.strip().removesuffix(')"')
 
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
