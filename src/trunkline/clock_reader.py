@@ -67,7 +67,7 @@ def _read_by_width(text: TextBytes, formats: Sequence[str]) -> Clock:
     """Read values of the most frequent length apart from the others: places are then the same in all of them."""
     common = int(np.bincount(np.minimum(text.lengths, _LONGEST)).argmax())
     alike = text.lengths == common
-    clock = _nothing_read(len(text))
+    clock = _to_fill(len(text))
     for rows in (np.flatnonzero(alike), np.flatnonzero(~alike)):
         part = text.take(rows)
         _put(clock, rows, _read_in_turn(part, formats))
@@ -82,7 +82,8 @@ def _likely_first(text: TextBytes, formats: Sequence[str]) -> list[str]:
     return sorted(formats, key=lambda one: int(_read(sample, steps_of(one)).bad.sum()))
 
 
-def _nothing_read(rows: int) -> Clock:
+def _to_fill(rows: int) -> Clock:
+    """Return times to be filled in place."""
     return Clock(
         days=np.zeros(rows, dtype=np.int64),
         microseconds=np.zeros(rows, dtype=np.int64),
@@ -240,9 +241,7 @@ def _days(parts: dict[Part, Small], bad: Mask) -> Ints:
         short = parts["short_year"].astype(np.int32)
         year: Small = short + np.where(short < 69, 2000, 1900)  # POSIX: 69 to 99 is the last century
     else:
-        year = parts.get("year", np.full(len(bad), 1970, dtype=np.int32))
-    if "month" not in parts:
-        return np.zeros(len(bad), dtype=np.int64)
+        year = parts["year"]
     return _real_days(year, parts["month"], parts["day"], bad)
 
 
@@ -262,8 +261,8 @@ def _real_days(year: Small, month: Small, day: Small, bad: Mask) -> Ints:
 def _microseconds(parts: dict[Part, Small], micros: Small | None, bad: Mask) -> Ints:
     """Return the microseconds since midnight; marks what no clock shows."""
     seconds = np.zeros(len(bad), dtype=np.int32)
-    for part, limit, size in (("hour", 23, 3600), ("minute", 59, 60), ("second", 59, 1)):
-        value = _hour(parts, bad) if part == "hour" else parts.get(part)  # type: ignore[call-overload]
+    hands = ((_hour(parts, bad), 23, 3600), (parts.get("minute"), 59, 60), (parts.get("second"), 59, 1))
+    for value, limit, size in hands:
         if value is not None:
             bad |= value > limit
             seconds += value * np.int32(size)

@@ -46,7 +46,7 @@ class FieldText:
     What the records say in the columns of a field.
 
     Attributes:
-        text: The field's own text, without nulls; "" where nothing is there.
+        text: The field's own text, without nulls.
         absent: Which records say nothing, be it with a word that means so.
         currencies: ISO 4217 codes from the column that the field names for them, or None.
     """
@@ -169,11 +169,7 @@ def _range_faults(field: AnyField, values: pa.Array) -> list[Fault]:
         if field.max is not None:
             faults.append(_outside(pc.greater(values, _number(field.max)), f"at most {field.max}"))
     if isinstance(field, IntegerField) and field.allowed is not None:
-        inside = pc.is_in(values, value_set=pa.array(field.allowed, pa.int64()))
-        words = ", ".join(map(str, field.allowed))
-        faults.append(
-            Fault(code="not_allowed", rows=~inside.to_numpy(zero_copy_only=False), expected=f"one of {words}")
-        )
+        faults.append(not_allowed(values, field.allowed))
     return faults
 
 

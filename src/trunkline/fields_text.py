@@ -91,7 +91,7 @@ def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:
     )
 
 
-@lru_cache(maxsize=2**18)  # 20 to 50 us each, and the same numbers come again in every block
+@lru_cache(maxsize=2**17)  # 20 to 50 us each, and the same numbers come again in every block
 def _e164(word: str, region: str | None) -> str | None:
     if not _PHONE_CHARACTERS.fullmatch(word):
         return None

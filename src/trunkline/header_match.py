@@ -56,8 +56,13 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
 
 def unknown_columns(header: Sequence[str], layout: Layout) -> tuple[str, ...]:
     """Return the names of the columns that no field or rule of the layout reads, in the order of the file."""
+    return tuple(header[place] for place in unknown_places(header, layout))
+
+
+def unknown_places(header: Sequence[str], layout: Layout) -> tuple[int, ...]:
+    """Return where they are, from 0."""
     known = {_place(column, header) for column in _read(layout)}
-    return tuple(name for place, name in enumerate(header) if place not in known)
+    return tuple(place for place in range(len(header)) if place not in known)
 
 
 def _read(layout: Layout) -> list[ColumnRef]:

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from trunkline.clocks import check_zone
-from trunkline.time_formats import steps_of
+from trunkline.time_formats import check_format
 
 ColumnRef = str | int
 """A CSV column: its name in the header, or its position from 1."""
@@ -96,11 +96,11 @@ def _as_tuple(value: object) -> object:
 
 
 def _check_format(formats: tuple[str, ...]) -> tuple[str, ...]:
-    for each in formats:
-        if each not in EPOCHS:
-            steps_of(each)
     if len(formats) > 1 and not set(EPOCHS).isdisjoint(formats):
         raise ValueError(f"found {', '.join(formats)}, expected either an epoch or strptime formats")
+    for each in formats:
+        if each not in EPOCHS:
+            check_format(each)
     return formats
 
 

@@ -11,6 +11,7 @@ from trunkline.text_bytes import MAX_REACH, Ints, Mask, TextBytes, Words
 MINUS = ord("-")
 _ZERO = np.uint8(ord("0"))
 _POWERS = np.array([10**exponent for exponent in range(19)], dtype=np.uint64)
+_NO_POINT = -1
 _SEPARATED_EVERY = 4  # three digits and the character between the groups
 
 
@@ -50,26 +51,23 @@ class Numerals:
 
 def read_numerals(text: TextBytes, style: NumeralStyle) -> Numerals:
     """Read unsigned numbers: ASCII digits, at least one, and what *style* allows among them."""
-    found = _empty(len(text))
+    found = _to_fill(len(text))
     found.malformed[:] = (text.lengths <= 0) | (text.lengths > MAX_REACH)
-    if style.point is None:
-        _read_alike(text, found, None, style)
+    places = _NO_POINT if style.point is None else _decimal_places(text, style.point)
+    if isinstance(places, int):
+        _read_alike(text, found, places, style)
         return found
-    places = _decimal_places(text, style.point)
-    alike: Ints = np.flatnonzero(np.bincount(places + 1)) - 1
-    for decimals in alike:
-        if len(alike) == 1:
-            _read_alike(text, found, int(decimals), style)
-            break
+    for decimals in np.unique(places):
         rows = np.flatnonzero(places == decimals)
-        part = _empty(len(rows))
+        part = _to_fill(len(rows))
         part.malformed[:] = found.malformed[rows]
         _read_alike(text.take(rows), part, int(decimals), style)
         _put(found, rows, part)
     return found
 
 
-def _empty(rows: int) -> Numerals:
+def _to_fill(rows: int) -> Numerals:
+    """Return zeros without a fault, to be filled in place."""
     return Numerals(
         magnitudes=np.zeros(rows, dtype=np.uint64),
         malformed=np.zeros(rows, dtype=np.bool_),
@@ -85,32 +83,27 @@ def _put(whole: Numerals, rows: Ints, part: Numerals) -> None:
     whole.overflow[rows] = part.overflow
 
 
-def _decimal_places(text: TextBytes, point: str) -> Ints:
-    """Return how many bytes follow the last point of each value, -1 where there is none."""
-    places = np.full(len(text), -1, dtype=np.int64)
+def _decimal_places(text: TextBytes, point: str) -> int | Ints:
+    """Return how many bytes follow the last point of each value, or _NO_POINT; one number if all are alike."""
+    places = np.full(len(text), _NO_POINT, dtype=np.int64)
     for place in range(min(int(text.lengths.max(initial=0)), MAX_REACH)):
         hit = (text.from_end(place) == ord(point)) & (text.lengths > place)
-        if hit.all():  # most columns of amounts have the same decimals everywhere
-            places[:] = place
+        if hit.all():
+            return place
+        places[hit & (places == _NO_POINT)] = place
+        if (places != _NO_POINT).all():
             break
-        if hit.any():
-            places = np.where(hit & (places < 0), place, places)
-            if (places >= 0).all():
-                break
-    return places
+    return places if (places != _NO_POINT).any() else _NO_POINT
 
 
-def _read_alike(text: TextBytes, found: Numerals, decimals: int | None, style: NumeralStyle) -> None:
-    """Read values that all have the same number of decimal places (None or -1: no point)."""
-    behind = decimals if decimals is not None and decimals >= 0 else None
-    if behind is None:
-        whole_from, exponent = 0, style.scale
-    else:
-        whole_from, exponent = behind + 1, style.scale
-        found.too_many_decimals[:] = behind > style.scale
-        if behind == 0:
-            found.malformed[:] = True  # "12.": cut off, or not a number
-        _add_digits(text, found, first=0, counts=np.full(len(text), behind), exponent=style.scale - behind)
+def _read_alike(text: TextBytes, found: Numerals, decimals: int, style: NumeralStyle) -> None:
+    """Read values that all have the same number of decimal places, or all no point."""
+    whole_from, exponent = decimals + 1, style.scale  # _NO_POINT is -1
+    if decimals == 0:
+        found.malformed[:] = True  # "12.": cut off, or not a number
+    elif decimals > 0:
+        found.too_many_decimals[:] = decimals > style.scale
+        _add_digits(text, found, first=0, counts=np.full(len(text), decimals), exponent=exponent - decimals)
     counts = text.lengths - whole_from
     if style.group is None:
         _add_digits(text, found, first=whole_from, counts=counts, exponent=exponent)
@@ -118,7 +111,7 @@ def _read_alike(text: TextBytes, found: Numerals, decimals: int | None, style: N
     grouped = (text.from_end(whole_from + _SEPARATED_EVERY - 1) == ord(style.group)) & (counts >= _SEPARATED_EVERY)
     for group, rows in ((None, np.flatnonzero(~grouped)), (style.group, np.flatnonzero(grouped))):
         if len(rows):
-            part = _empty(len(rows))
+            part = _to_fill(len(rows))
             _add_digits(text.take(rows), part, first=whole_from, counts=counts[rows], exponent=exponent, group=group)
             found.magnitudes[rows] += part.magnitudes
             found.malformed[rows] |= part.malformed

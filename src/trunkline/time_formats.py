@@ -114,3 +114,25 @@ def steps_of(pattern: str) -> tuple[Step, ...]:
             known = " ".join(f"%{name}" for name in (*_DIRECTIVES, *_SHORTHANDS))
             raise ValueError(f"format {pattern!r} has '%{directive}', expected one of {known}")
     return tuple(steps)
+
+
+def check_format(pattern: str) -> None:
+    """
+    Make sure that a format says one day, and at most one time of it.
+
+    Raises:
+        ValueError: If it lacks year, month or day, has one of them twice, or hours up to 12 without AM or PM.
+    """
+    steps = steps_of(pattern)
+    found = [str(step.part) for step in steps if isinstance(step, Number | Name)]
+    found = ["year" if part == "short_year" else part for part in found]
+    found += ["offset" for step in steps if isinstance(step, Offset)]
+    missing = [part for part in ("year", "month", "day") if part not in found]
+    if missing:
+        raise ValueError(f"format {pattern!r} has no {', '.join(missing)}, expected a whole date")
+    hours = ["hour" if part == "hour12" else part for part in found]
+    twice = sorted({part for part in hours if hours.count(part) > 1})
+    if twice:
+        raise ValueError(f"format {pattern!r} has {', '.join(twice)} twice, expected it once")
+    if ("hour12" in found) != ("pm" in found):
+        raise ValueError(f"format {pattern!r} has one of %I and %p, expected both or %H")

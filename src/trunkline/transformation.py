@@ -17,7 +17,7 @@ from trunkline.blocks import Lines, RejectTable, TextBlock, TypedBlock, TypedTot
 from trunkline.cache_port import BlockCache
 from trunkline.fields import field_text, parse_field
 from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, text_batch
-from trunkline.header_match import Places, match_header, unknown_columns
+from trunkline.header_match import Places, match_header, unknown_columns, unknown_places
 from trunkline.judging import NO_REJECTS, Judged, judge, sorted_rejects
 from trunkline.keys import record_keys
 from trunkline.layout_fields import RAW, AnyField, MoneyField, TextField
@@ -168,9 +168,9 @@ def _columns_of(
 
 def _extra(batch: pa.RecordBatch, layout: Layout) -> pa.StringArray:
     """Return the columns that the layout does not know, as JSON."""
-    names = unknown_columns(batch.schema.names, layout)
-    columns = [batch.column(place) for place, name in enumerate(batch.schema.names) if name in names]
-    return json_objects(names, columns, rows=batch.num_rows)
+    places = unknown_places(batch.schema.names, layout)
+    names = [batch.schema.names[place] for place in places]
+    return json_objects(names, [batch.column(place) for place in places], rows=batch.num_rows)
 
 
 def _judge_keys(columns: Mapping[str, pa.Array], layout: Layout, rows: int) -> Judged:
