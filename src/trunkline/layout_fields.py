@@ -22,6 +22,7 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -35,6 +36,9 @@ DurationUnit = Literal["hms", "s", "ms", "us", "min", "h", "6s", "0.1min"]
 EPOCHS = ("epoch_s", "epoch_ms", "epoch_us")
 E164, RAW, CURRENCY = "_e164", "_raw", "currency"
 LONGEST_NAME = 63  # bytes of a PostgreSQL identifier (its manual, "Identifiers and Key Words")
+
+IN_WORDS = "x-in-words"
+"""Key of a JSON schema: what may stand in the file, for the reference page."""
 
 _MOST_DIGITS = 18  # of numeric(18, scale): what 64 bits hold
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -131,9 +135,18 @@ Name = Annotated[StrictStr, AfterValidator(check_name)]
 Zone = Annotated[StrictStr, AfterValidator(check_zone)]
 CurrencyCode = Annotated[StrictStr, AfterValidator(check_currency)]
 RegionCode = Annotated[StrictStr, AfterValidator(_check_region)]
-Formats = Annotated[tuple[StrictStr, ...], BeforeValidator(_as_tuple), AfterValidator(_check_format)]
-OneColumn = Annotated[ColumnRef, PlainValidator(_check_one_column)]
-Columns = Annotated[ColumnRef | tuple[ColumnRef, ...], PlainValidator(_check_column)]
+Formats = Annotated[
+    tuple[StrictStr, ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_check_format),
+    WithJsonSchema({IN_WORDS: "text or list of texts"}),
+]
+OneColumn = Annotated[ColumnRef, PlainValidator(_check_one_column), WithJsonSchema({IN_WORDS: "text or position"})]
+Columns = Annotated[
+    ColumnRef | tuple[ColumnRef, ...],
+    PlainValidator(_check_column),
+    WithJsonSchema({IN_WORDS: "text, position or list"}),
+]
 Number = Annotated[Decimal, Field(allow_inf_nan=False)]
 AmbiguousTime = Literal["reject", "earlier", "later"]
 
@@ -264,8 +277,8 @@ class DecimalField(FieldBase):
 
 class MoneyField(FieldBase):
     """
-    An exact amount and its currency.  A sign, parentheses for negative amounts, and a symbol or ISO code that can mean
-    the currency may stand around it.
+    An exact amount, and its currency in a column of its own: `currency` for `cost`, else NAME_currency.  A sign,
+    parentheses for negative amounts, and a symbol or ISO code that can mean the currency may stand around it.
     """
 
     KEY_OPTIONS = ("scale", "point", "group", "implied", "currency_from")

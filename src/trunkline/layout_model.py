@@ -113,7 +113,7 @@ class Defaults(Part):
 class SkipRule(Part):
     """Records that are not calls.  They are counted as filtered; a record is filtered if any rule says so."""
 
-    column: OneColumn = Field(description="Header name or position from 1.")
+    column: OneColumn = Field(description="One header name or position from 1.")
     not_in: tuple[StrictStr, ...] | None = Field(default=None, description="Only records with these texts are calls.")
     is_in: tuple[StrictStr, ...] | None = Field(
         default=None, alias="in", description="Records with these texts are not calls."

@@ -24,6 +24,7 @@ from trunkline.server_choice import DatabaseChoice, RedisChoice, choose_database
 from trunkline.settings_model import ENV_PREFIX, Feed, Settings, shown_value
 
 __all__ = [
+    "NOT_IN_ENVIRONMENT",
     "DatabaseChoice",
     "Feed",
     "MaxRejects",
@@ -38,7 +39,7 @@ __all__ = [
 FILE_NAME: Final = "trunkline.toml"
 _CONFIG_VARIABLE: Final = f"{ENV_PREFIX}CONFIG"
 _PER_RUN: Final = ("reload",)  # what would do harm if it stood somewhere and was forgotten
-_NOT_IN_ENVIRONMENT: Final = (*_PER_RUN, "feeds")
+NOT_IN_ENVIRONMENT: Final = (*_PER_RUN, "feeds")
 _OF_A_FEED: Final = tuple(name for name in Feed.model_fields if name != "paths")
 _LIKE_A_SETTING: Final = 0.85  # DATABSE_URL is meant; SERVICE_HOST, which Kubernetes sets for a service, is not
 
@@ -149,7 +150,7 @@ def _environment_layer(environ: Mapping[str, str], problems: list[str]) -> _Laye
             continue
         if close := get_close_matches(variable, known, n=1, cutoff=_LIKE_A_SETTING):
             problems.append(f'{variable}: unknown variable, did you mean "{close[0]}"?')
-    misplaced = {f"{ENV_PREFIX}{name.upper()}": name for name in _NOT_IN_ENVIRONMENT}
+    misplaced = {f"{ENV_PREFIX}{name.upper()}": name for name in NOT_IN_ENVIRONMENT}
     problems += [
         f"{variable}: cannot be set in the environment, {_instead(name)}"
         for variable, name in misplaced.items()
@@ -159,7 +160,7 @@ def _environment_layer(environ: Mapping[str, str], problems: list[str]) -> _Laye
     source.env_vars = {
         variable.lower(): value
         for variable, value in environ.items()
-        if known.get(variable) not in (None, *_NOT_IN_ENVIRONMENT) and value
+        if known.get(variable) not in (None, *NOT_IN_ENVIRONMENT) and value
     }
     names = {name: variable for variable, name in known.items()}
     return _Layer(values=source(), origin="environment", names=names)

@@ -16,12 +16,13 @@ from pydantic import (
     SecretStr,
     StrictStr,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trunkline.clocks import check_zone
 from trunkline.errors import SettingsError
-from trunkline.layout_fields import check_currency
+from trunkline.layout_fields import IN_WORDS, check_currency
 from trunkline.limits import MaxRejects
 from trunkline.masking import MASK, mask_url
 from trunkline.problems import Place, problems_of
@@ -67,6 +68,7 @@ RejectLimit = Annotated[
     NoDecode,
     BeforeValidator(_parse_max_rejects),
     PlainSerializer(str),
+    WithJsonSchema({IN_WORDS: "`N` or `N%`"}),
 ]
 
 

@@ -1,0 +1,178 @@
+"""Writes the reference pages of layouts and settings from the models, so that they say what the program does.
+
+The prose is in scripts/pages/; a line ``<!-- made: NAME -->`` there is replaced by what is made here.  Without
+arguments this writes docs/reference/layouts.md and settings.md; with `--check` it only says whether they are current.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from typer.main import get_command
+
+from trunkline.cli import app
+from trunkline.layout import Defaults, Dialect, Layout, SkipRule, builtin_layouts
+from trunkline.layout_fields import FIELD_TYPES, IN_WORDS, FieldBase
+from trunkline.layout_rules import CANONICAL, RESERVED
+from trunkline.settings import NOT_IN_ENVIRONMENT, Feed, Settings
+from trunkline.settings_model import ENV_PREFIX
+
+ROOT = Path(__file__).parents[1]
+PROSE = ROOT / "scripts" / "pages"
+PAGES = ROOT / "docs" / "reference"
+NOTE = "<!-- Made by scripts/reference_pages.py from the models and scripts/pages/: change those. -->"
+
+# What the JSON schema of a model calls a value, and what people who write TOML call it.
+_VALUES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "object": "table",
+}
+
+
+def pages() -> dict[str, str]:
+    """Return the pages by file name."""
+    return {"layouts.md": _page("layouts.md", layout_parts()), "settings.md": _page("settings.md", setting_parts())}
+
+
+def layout_parts() -> dict[str, str]:
+    """Return what is made of the reference of layouts."""
+    type_row = ("`type`", ", ".join(f"`{name}`" for name in FIELD_TYPES), "required", "What the text is; see below.")
+    layouts = (
+        (f"`{each.name}`", each.status, f"`{each.table}`", ", ".join(f"`{name}`" for name in each.key))
+        for each in builtin_layouts()
+    )
+    canonical = ((f"`{name}`", " or ".join(f"`{each}`" for each in types)) for name, types in CANONICAL.items())
+    return {
+        "builtin": _table(("layout", "status", "table", "key"), layouts),
+        "layout": _keys(Layout, without=("dialect", "defaults", "skip", "fields")),
+        "dialect": _keys(Dialect),
+        "defaults": _keys(Defaults),
+        "skip": f"{_sentences(SkipRule)}\n\n{_keys(SkipRule)}",
+        "fields": _keys(FieldBase, more=[type_row]),
+        "canonical": _table(("name", "type"), canonical),
+        "reserved": f"No field can be called {', '.join(f'`{name}`' for name in RESERVED)}: call tables have these.",
+        "types": "\n\n".join(_type_section(name, model) for name, model in FIELD_TYPES.items()),
+    }
+
+
+def setting_parts() -> dict[str, str]:
+    """Return what is made of the reference of settings."""
+    flags = {param.name for param in get_command(app).commands["run"].params}  # type: ignore[attr-defined]
+    schema = Settings.model_json_schema()
+    rows = []
+    for name, info in Settings.model_fields.items():
+        flag = f"`--{name.replace('_', '-')}`" if name in flags else ""
+        variable = "" if name in NOT_IN_ENVIRONMENT else f"`{ENV_PREFIX}{name.upper()}`"
+        value = _value(schema["properties"][name], schema)
+        if name != "feeds":
+            rows.append((f"`{name}`", flag, variable, value, _default(info), _cell(info.description)))
+    return {
+        "settings": _table(("setting", "flag", "environment", "value", "default", "meaning"), rows),
+        "feed": _keys(Feed),
+    }
+
+
+def _page(name: str, parts: Mapping[str, str]) -> str:
+    prose = (PROSE / name).read_text(encoding="utf-8")
+    title, _, body = prose.partition("\n\n")
+    made = re.sub(r"^<!-- made: (\w+) -->$", lambda found: parts[found[1]], body, flags=re.MULTILINE)
+    return f"{title}\n\n{NOTE}\n\n{made}"
+
+
+def _type_section(name: str, model: type[FieldBase]) -> str:
+    needed = {"unit": "s"} if name == "duration" else {}
+    columns = model.model_validate({"column": 1, "name": "name", "type": name, **needed}).columns
+    filled = " and ".join(f"`{column.name.replace('name', 'NAME', 1)}` ({column.pg_type})" for column in columns)
+    options = _keys(model, without=(*FieldBase.model_fields, "type"))
+    return f'### `type = "{name}"`\n\n{_sentences(model)}\n\nFills {filled}.\n\n{options}'
+
+
+def _keys(model: type[BaseModel], *, without: Iterable[str] = (), more: Iterable[tuple[str, ...]] = ()) -> str:
+    """Return a table of the keys of a model."""
+    schema = model.model_json_schema()
+    hidden = set(without)
+    rows = [
+        (
+            f"`{info.alias or name}`",
+            _value(schema["properties"][info.alias or name], schema),
+            _default(info),
+            _cell(info.description),
+        )
+        for name, info in model.model_fields.items()
+        if name not in hidden
+    ]
+    rows += more
+    return _table(("key", "value", "default", "meaning"), rows) if rows else "It has no options of its own."
+
+
+def _value(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
+    """Return what may stand behind a key, in words."""
+    if IN_WORDS in schema:
+        return str(schema[IN_WORDS])
+    if "$ref" in schema:
+        return _value(whole["$defs"][schema["$ref"].rpartition("/")[2]], whole)
+    if "anyOf" in schema:
+        options = [_value(each, whole) for each in schema["anyOf"] if each.get("type") != "null"]
+        return options[0]  # an exact number may also be text in JSON, and is a number in TOML
+    if "enum" in schema or "const" in schema:
+        choices = schema.get("enum", [schema.get("const")])
+        return ", ".join(f"`{each}`" if str(each).strip() else f'`"{each}"`' for each in choices)
+    if schema.get("type") == "array":
+        return f"list of {_value(schema['items'], whole)}s"
+    return _VALUES.get(schema.get("type", ""), "text")
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    if info.default in (None, (), "", {}):
+        return ""
+    if isinstance(info.default, tuple):
+        return ", ".join(f'`"{each}"`' for each in info.default)
+    text = str(info.default)
+    if isinstance(info.default, bool):
+        text = text.lower()
+    return f"`{text}`" if text.strip() else f'`"{text}"`'
+
+
+def _sentences(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str | None]]) -> str:
+    columns = tuple(head)
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cell or '' for cell in line)} |" for line in lines)
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or check them; return the exit code."""
+    old = {name: text for name, text in pages().items() if not _is_current(PAGES / name, text)}
+    if arguments == ["--check"]:
+        if old:
+            print(f"not current: {', '.join(old)}; run 'python scripts/reference_pages.py'")
+        return 1 if old else 0
+    for name, text in old.items():
+        (PAGES / name).write_text(text, encoding="utf-8", newline="\n")
+    return 0
+
+
+def _is_current(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
