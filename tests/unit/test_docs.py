@@ -10,7 +10,9 @@ import pytest
 from typer.main import get_command
 
 from trunkline.cli import app
+from trunkline.layout import parse_layout
 from trunkline.scanning import Outcome
+from trunkline.settings import resolve_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -45,6 +47,29 @@ def test_a_shown_command_exists(page, line):
     used = {word.partition("=")[0] for word in words[: words.index("--") if "--" in words else None]}
     assert {word for word in used if re.match(r"--?[a-z]", word)} <= known, page
     assert not hasattr(command, "commands") or not words or words[0].startswith("-"), f"{page}: no command {words[0]}"
+
+
+def blocks_of(language: str) -> list[tuple[str, str]]:
+    """Return page and text of every block in *language*."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    return [(page.stem, text) for page in PAGES for text in pattern.findall(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "text"), blocks_of("python"))
+def test_shown_python_is_python(page, text):
+    """A block of Python compiles."""
+    compile(text, page, "exec")
+
+
+@pytest.mark.parametrize(("page", "text"), blocks_of("toml"))
+def test_a_shown_file_is_well_formed(page, text, tmp_path):
+    """A block of TOML is a whole layout, or a configuration."""
+    if text.startswith("grammar"):
+        assert parse_layout(text, origin=page).fields
+        return
+    (tmp_path / "trunkline.toml").write_text(text, encoding="utf-8")
+
+    assert resolve_settings({}, {}, tmp_path).config
 
 
 def table_columns() -> Iterator[tuple[str, str]]:
