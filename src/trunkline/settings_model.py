@@ -54,6 +54,13 @@ def _check_system(name: str) -> str:
     return name
 
 
+def _in_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise ValueError(f'found "{path}", but this user has no home directory') from exc
+
+
 def _parse_max_rejects(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -115,7 +122,7 @@ class Settings(BaseSettings):
             "beside the embedded PostgreSQL, no cache beside any other."
         ),
     )
-    home: Path | None = Field(
+    home: Annotated[Path, AfterValidator(_in_home)] | None = Field(
         default=None, description="Where the embedded servers keep their data; by default the user's data folder."
     )
     layout: StrictStr | None = Field(

@@ -210,6 +210,14 @@ def test_mistakes_in_python_are_ours():
     ]
 
 
+def test_a_folder_in_the_home_directory(monkeypatch, tmp_path):
+    """`~` is the user's home, in the environment too, where no shell has replaced it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+
+    assert resolve_settings({}, {"TRUNKLINE_HOME": "~/state"}, tmp_path).settings.home == tmp_path / "state"
+
+
 def test_settings_are_frozen():
     """Nobody changes them for others who share them."""
     with pytest.raises(Exception, match="frozen"):
