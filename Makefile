@@ -27,7 +27,7 @@ lint: $(DEV)  ## Style and types
 	$(PY) -m mypy
 
 docs: $(DEV)  ## Build the documentation into site/, with strict links
-	$(PY) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 bench: $(DEV)  ## Time loading against psql's own \copy
 	$(PY) -m benchmarks.bench
