@@ -1,13 +1,11 @@
-"""Servers for the tests of the cache: a private Valkey, a TLS proxy before it, and impostors that answer badly."""
+"""Servers for the tests of the cache: a private Valkey, and impostors that answer badly."""
 
 from __future__ import annotations
 
 import contextlib
-import select
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import threading
@@ -73,7 +71,8 @@ def running_valkey(*options: str) -> Iterator[Valkey]:
 
 def _accepts(path: str) -> bool:
     """Return whether a server listens: its socket is there a moment before."""
-    with contextlib.suppress(OSError), _unix(path):
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+        connection.connect(path)
         return True
     return False
 
@@ -147,30 +146,3 @@ def silent(connection: socket.socket) -> None:
     """Take everything and answer nothing."""
     while connection.recv(65536):
         pass
-
-
-def speaking_tls(context: ssl.SSLContext, path: str) -> Talk:
-    """Speak TLS and pass everything on to the unix socket at *path*."""
-
-    def talk(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as outside, _unix(path) as inside:
-            while True:
-                # In one thread: two in one SSLSocket at once break it.
-                ready = [outside] if outside.pending() else select.select([outside, inside], [], [])[0]
-                for source in ready:
-                    data = source.recv(65536)
-                    if not data:
-                        return
-                    (inside if source is outside else outside).sendall(data)
-
-    return talk
-
-
-def _unix(path: str) -> socket.socket:
-    inside = socket.socket(socket.AF_UNIX)
-    try:
-        inside.connect(path)
-    except OSError:
-        inside.close()
-        raise
-    return inside

@@ -2,13 +2,15 @@
 
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trustme
 
 from tests.cache_blocks import text_block
-from tests.cache_servers import answering, listening, running_valkey, speaking_tls
+from tests.cache_servers import answering, listening, running_valkey
+from tests.faults import Proxy
 from trunkline.cache import connect_cache
 
 
@@ -24,13 +26,19 @@ def ca_file(authority, tmp_path) -> Path:
     return path
 
 
-@pytest.fixture
-def port(authority) -> Iterator[int]:
-    """Where a Valkey is reached by TLS, with a certificate for localhost."""
+@contextmanager
+def valkey_with_tls(authority: trustme.CA, host: str = "127.0.0.1") -> Iterator[str]:
+    """Give the URL of a server, at 127.0.0.1, whose certificate is for *host*."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with running_valkey() as server, listening(speaking_tls(context, server.path)) as port:
-        yield port
+    authority.issue_cert(host).configure_cert(context)
+    with running_valkey() as server, Proxy.before_redis(server.url, tls=context) as proxy:
+        yield proxy.url
+
+
+@pytest.fixture
+def url(authority) -> Iterator[str]:
+    with valkey_with_tls(authority) as url:
+        yield url
 
 
 def warnings_of(url: str, rows: int = 100_000) -> list[str]:
@@ -47,67 +55,71 @@ def warnings_of(url: str, rows: int = 100_000) -> list[str]:
     return warnings
 
 
-def test_a_certificate_of_the_ca_in_the_url_is_accepted(port, ca_file):
+def test_a_certificate_of_the_ca_in_the_url_is_accepted(url, ca_file):
     """As managed services give one; blocks pass whole in both directions."""
-    assert warnings_of(f"rediss://localhost:{port}?ssl_ca_certs={ca_file}") == []
+    assert warnings_of(f"{url}?ssl_ca_certs={ca_file}") == []
 
 
-def test_every_new_connection_can_be_used(port, ca_file):
+def test_every_new_connection_can_be_used(url, ca_file):
     """Also when the session tickets of TLS 1.3 arrive before the first reply."""
-    for _ in range(40):
-        assert warnings_of(f"rediss://localhost:{port}?ssl_ca_certs={ca_file}", rows=1) == []
+    for _ in range(20):
+        assert warnings_of(f"{url}?ssl_ca_certs={ca_file}", rows=1) == []
 
 
-def test_a_certificate_of_an_unknown_ca_is_refused(port):
+def test_a_certificate_of_an_unknown_ca_is_refused(url):
     """The CAs of the system do not know it."""
-    (warning,) = warnings_of(f"rediss://localhost:{port}")
+    (warning,) = warnings_of(url)
 
     assert warning == (
-        f"cache at rediss://localhost:{port}: its certificate cannot be trusted (unable to get local issuer "
+        f"cache at {url.removesuffix('/0')}: its certificate cannot be trusted (unable to get local issuer "
         "certificate); name its CA with ssl_ca_certs; the work goes on without it, slower, with the same result"
     )
 
 
-def test_a_certificate_of_another_ca_is_refused(port, tmp_path):
+def test_a_certificate_of_another_ca_is_refused(url, tmp_path):
     """Only the CA that is named counts."""
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(other)
 
-    (warning,) = warnings_of(f"rediss://localhost:{port}?ssl_ca_certs={other}")
+    (warning,) = warnings_of(f"{url}?ssl_ca_certs={other}")
 
     assert "its certificate cannot be trusted" in warning
 
 
-def test_a_certificate_of_another_host_is_refused(port, ca_file):
+def test_a_certificate_of_another_host_is_refused(authority, ca_file):
     """Whoever holds some certificate of the same CA is not the server."""
-    (warning,) = warnings_of(f"rediss://127.0.0.1:{port}?ssl_ca_certs={ca_file}")
+    with valkey_with_tls(authority, "elsewhere.example") as url:
+        (warning,) = warnings_of(f"{url}?ssl_ca_certs={ca_file}")
 
-    assert "IP address mismatch" in warning
+    assert "its certificate cannot be trusted (IP address mismatch" in warning
 
 
-def test_the_name_may_differ_where_the_url_says_so(port, ca_file):
+def test_the_name_may_differ_where_the_url_says_so(authority, ca_file):
     """A tunnel to the server ends here; only the CA that is named is trusted then."""
-    assert warnings_of(f"rediss://127.0.0.1:{port}?ssl_check_hostname=no&ssl_ca_certs={ca_file}") == []
+    with valkey_with_tls(authority, "elsewhere.example") as url:
+        assert warnings_of(f"{url}?ssl_check_hostname=no&ssl_ca_certs={ca_file}") == []
 
 
-def test_a_missing_ca_file_is_one_warning(port, tmp_path):
+def test_a_missing_ca_file_is_one_warning(url, tmp_path):
     """The work goes on without the cache, never without the check."""
-    (warning,) = warnings_of(f"rediss://localhost:{port}?ssl_ca_certs={tmp_path}/none.pem")
+    (warning,) = warnings_of(f"{url}?ssl_ca_certs={tmp_path}/none.pem")
 
     assert "No such file or directory (ENOENT)" in warning
 
 
-def test_tls_is_not_replaced_by_plain_text(port):
-    """Nor the other way round: a port that speaks TLS is no use without it."""
-    (warning,) = warnings_of(f"redis://localhost:{port}?socket_timeout=0.3")
+def test_a_port_with_tls_is_no_use_without_it(url):
+    """Whoever forgot the s of rediss."""
+    plain = url.replace("rediss://", "redis://")
 
-    assert warning.startswith(f"cache at redis://localhost:{port}: ")
+    (warning,) = warnings_of(f"{plain}?socket_timeout=0.3")
+
+    assert warning.startswith(f"cache at {plain.removesuffix('/0')}: ")
 
 
 def test_a_port_without_tls_is_refused():
     """What comes back is no handshake."""
     with listening(answering(b"-ERR unknown command\r\n")) as port:
-        (warning,) = warnings_of(f"rediss://localhost:{port}")
+        (warning,) = warnings_of(f"rediss://127.0.0.1:{port}")
 
     assert "the TLS handshake failed" in warning
     assert "does that port speak TLS?" in warning
