@@ -246,7 +246,7 @@ _CODES = {
     "NOAUTH": "it asks for a password",
     "NOPERM": "its user may not run the command or use the keys trunkline:*",
     "NOREPLICAS": "it takes no writes because replicas are missing",
-    "OOM": "its memory is full and it evicts nothing; set maxmemory-policy allkeys-lru",
+    "OOM": "its memory is full; give it more, or set maxmemory-policy allkeys-lru",
     "READONLY": "it is a read-only replica; give the address of the primary",
     "WRONGPASS": "it refused the user name or password",
 }

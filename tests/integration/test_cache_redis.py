@@ -132,7 +132,7 @@ def test_a_full_server_is_still_read(warnings):
     assert found is not None
     assert (cache.counts.stored, cache.counts.errors) == (1, 1)
     assert warnings == [
-        f"cache at {server.url}: its memory is full and it evicts nothing; set maxmemory-policy allkeys-lru (OOM); "
+        f"cache at {server.url}: its memory is full; give it more, or set maxmemory-policy allkeys-lru (OOM); "
         "the work goes on without it, slower, with the same result"
     ]
 

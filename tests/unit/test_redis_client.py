@@ -181,7 +181,7 @@ NO_TLS.reason = "WRONG_VERSION_NUMBER"
         ),
         (
             exceptions.OutOfMemoryError("command not allowed", status_code="OOM"),
-            "its memory is full and it evicts nothing; set maxmemory-policy allkeys-lru (OOM)",
+            "its memory is full; give it more, or set maxmemory-policy allkeys-lru (OOM)",
         ),
         (
             exceptions.ReadOnlyError("You can't write", status_code="READONLY"),

@@ -1,0 +1,249 @@
+"""A run whose Redis fails in every way known: one warning, and the same calls, rejects and sums as without it."""
+
+import os
+from contextlib import closing, contextmanager
+from itertools import cycle
+from threading import Event, Thread
+
+import psycopg2
+import pytest
+import redis
+
+from tests.acceptance.conftest import Command
+from tests.cache_servers import answering, listening, running_valkey, silent, trickling
+from tests.faults import CutAfter, HoldReplies, Proxy, authority
+
+PASSWORD = "canary-71c9"
+RECORDS = 150_000  # 7 MB: more blocks than one
+COUNTS = ("status", "read", "loaded", "duplicates", "rejected", "rejected_by", "filtered", "totals")
+DIGESTS = """
+    select (select md5(string_agg((to_jsonb(calls) - 'load_id')::text, ',' order by record_key))
+              from customer_call_logs calls),
+           (select md5(string_agg(concat_ws(',', source_line, byte_offset, raw, field, code, message), ','
+                                  order by source_line))
+              from trunkline.rejects)
+"""
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    """A file of several blocks in which a record of a hundred is damaged."""
+    folder = tmp_path_factory.mktemp("calls")
+    program = Command({"PATH": os.environ["PATH"]}, folder)
+    assert program("sample", "--records", RECORDS, "--dirty", 0.01, "--out", "calls.csv").code == 0
+    return folder / "calls.csv"
+
+
+_expected: list[object] = []
+
+
+@pytest.fixture
+def expected(on_empty_database, calls):
+    """What a run without Redis comes to; worked out by the first test that asks."""
+    if not _expected:
+        on_empty_database("db", "migrate")
+        _, result = run(on_empty_database, calls, "none")
+        _expected.append(result)
+    return _expected[0]
+
+
+def run(trunkline, calls, redis_url, **environ):
+    """Run with that Redis, and return how it ended and what it came to: counts, sums, all calls and all rejects."""
+    ended = trunkline("run", calls, "--json", TRUNKLINE_REDIS_URL=redis_url, **environ)
+    assert ended.code == 0, ended.err
+    (source,) = ended.json["sources"]
+    with (
+        closing(psycopg2.connect(trunkline.environ["TRUNKLINE_DATABASE_URL"])) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(DIGESTS)
+        return ended, [*(source[name] for name in COUNTS), cursor.fetchone()]
+
+
+def warnings_of(ended):
+    """Return what was said of the cache."""
+    return [line for line in ended.err.splitlines() if "cache at" in line]
+
+
+def cache_of(ended):
+    """Return hits and misses."""
+    return ended.json["sources"][0]["cache"]
+
+
+@contextmanager
+def nobody_there():
+    with listening(silent) as port:
+        pass
+    yield f"redis://:{PASSWORD}@127.0.0.1:{port}/0"
+
+
+@contextmanager
+def wrong_password():
+    with running_valkey("--requirepass", "another") as server:
+        yield server.url.replace("://", f"://:{PASSWORD}@")
+
+
+@contextmanager
+def full():
+    with running_valkey("--maxmemory-policy", "noeviction", "--maxmemory", "4mb") as server:
+        yield server.url
+
+
+@contextmanager
+def hanging():
+    with running_valkey() as server:
+        server.hang()
+        yield server.url
+
+
+@contextmanager
+def hanging_while_written_to():
+    with running_valkey() as server, Proxy.before_redis(server.url) as proxy:
+        proxy.gate = lambda: HoldReplies(Event(), b"SET")
+        yield proxy.url
+
+
+@contextmanager
+def cut_while_written_to():
+    with running_valkey() as server, Proxy.before_redis(server.url) as proxy:
+        proxy.gate = lambda: CutAfter(500_000, "client")
+        yield proxy.url
+
+
+@contextmanager
+def impostor(talk):
+    with listening(talk) as port:
+        yield f"redis://loader:{PASSWORD}@127.0.0.1:{port}/0"
+
+
+FAULTS = {
+    "nobody there": (nobody_there, "ECONNREFUSED"),
+    "wrong password": (wrong_password, "WRONGPASS"),
+    "full": (full, "OOM"),
+    "hanging": (hanging, "no answer in time"),
+    "hanging while written to": (hanging_while_written_to, "no answer in time"),
+    "cut while written to": (cut_while_written_to, ""),
+    "a web server": (
+        lambda: impostor(answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+        "does not speak the Redis protocol",
+    ),
+    "trickling": (lambda: impostor(trickling), "no answer in time"),
+    "repeating what it hears": (lambda: impostor(lambda there: there.sendall(b"-" + there.recv(9999))), ""),
+}
+
+
+@pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_is_one_warning_and_the_result_is_the_same(fault, said, trunkline, calls, expected):
+    """It names the cause and what it means, and no secret."""
+    with fault() as url:
+        ended, result = run(trunkline, calls, url)
+
+    assert result == expected
+    (warning,) = warnings_of(ended)
+    assert said in warning
+    assert warning.endswith("the work goes on without it, slower, with the same result")
+    assert PASSWORD not in ended.out + ended.err
+    assert cache_of(ended)["hits"] == 0
+
+
+def test_a_certificate_that_cannot_be_verified_is_one_warning(trunkline, calls, expected, tmp_path):
+    """The work goes on without the cache, never without the check."""
+    context, _ = authority(tmp_path / "tls")
+    with running_valkey() as server, Proxy.before_redis(server.url, tls=context) as proxy:
+        ended, result = run(trunkline, calls, proxy.url)
+
+    assert result == expected
+    (warning,) = warnings_of(ended)
+    assert "its certificate cannot be trusted" in warning
+
+
+def other_runner(on_empty_database):
+    """The command on another database: what it finds in Redis, the first one put there."""
+    on_empty_database("db", "migrate")
+    return on_empty_database
+
+
+def test_another_database_gets_the_same_from_the_cache(trunkline, on_empty_database, calls, redis_url, expected):
+    """Without any fault: all blocks are found, and none is worked out again."""
+    cold, _ = run(trunkline, calls, redis_url)
+    warm, result = run(other_runner(on_empty_database), calls, redis_url)
+
+    assert result == expected
+    blocks = cache_of(cold)["misses"] // 2  # two stages each
+    assert blocks >= 2
+    assert cache_of(warm) == {"hits": blocks, "misses": 0}
+    assert warnings_of(cold) + warnings_of(warm) == []
+
+
+DAMAGES = (
+    lambda value: b"rubbish",
+    lambda value: b"",
+    lambda value: value[: len(value) // 2],
+    lambda value: value[:100_000] + bytes([value[100_000] ^ 1]) + value[100_001:],
+)
+
+
+def test_damaged_values_are_one_warning(trunkline, on_empty_database, calls, redis_url, expected):
+    """However many values are damaged, and how: each is a miss, and the calls are those of the file."""
+    run(trunkline, calls, redis_url)
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        keys = list(client.scan_iter("trunkline:*"))
+        for key, damage in zip(keys, cycle(DAMAGES), strict=False):
+            client.set(key, damage(client.get(key)))
+
+    ended, result = run(other_runner(on_empty_database), calls, redis_url)
+
+    assert result == expected
+    assert cache_of(ended) == {"hits": 0, "misses": len(keys)}
+    (warning,) = warnings_of(ended)
+    assert warning.endswith(
+        "a value is not what was written there (checksum); it is worked out again, slower, with the same result"
+    )
+
+
+def test_values_of_a_stranger_are_one_warning(trunkline, on_empty_database, calls, redis_url, expected):
+    """With a secret, what was written without it is not taken, and the secret is not printed."""
+    run(trunkline, calls, redis_url)
+
+    ours = other_runner(on_empty_database)
+    ended, result = run(ours, calls, redis_url, TRUNKLINE_CACHE_SECRET=PASSWORD)
+
+    assert result == expected
+    assert cache_of(ended)["hits"] == 0
+    assert len(warnings_of(ended)) == 1
+    assert PASSWORD not in ended.out + ended.err
+
+
+def test_flushing_all_the_time_changes_nothing(trunkline, on_empty_database, calls, redis_url, expected):
+    """What is gone is worked out again, and nobody is warned."""
+    run(trunkline, calls, redis_url)
+    done = Event()
+
+    def flush() -> None:
+        with closing(redis.Redis.from_url(redis_url)) as client:
+            while not done.wait(0.005):
+                client.flushdb()
+
+    flushing = Thread(target=flush)
+    flushing.start()
+    try:
+        ended, result = run(other_runner(on_empty_database), calls, redis_url)
+    finally:
+        done.set()
+        flushing.join()
+
+    assert result == expected
+    assert warnings_of(ended) == []
+
+
+def test_eviction_changes_nothing(trunkline, on_empty_database, calls, expected):
+    """A server too small for all blocks forgets some of them, and nobody is warned."""
+    with running_valkey("--maxmemory", "13mb", "--maxmemory-policy", "allkeys-lru") as server:
+        cold, _ = run(trunkline, calls, server.url)
+        again, result = run(other_runner(on_empty_database), calls, server.url)
+        with server.client() as client:
+            evicted = client.info("stats")["evicted_keys"]
+
+    assert evicted > 0
+    assert result == expected
+    assert warnings_of(cold) + warnings_of(again) == []
