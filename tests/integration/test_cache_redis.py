@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
@@ -183,8 +184,8 @@ def test_the_password_of_the_url_is_used(warnings):
     assert warnings == []
 
 
-# Documented as the least that a user needs in docs/how-to/redis.md.
 MINIMAL_ACL = "resetchannels -@all +get +set ~trunkline:*"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "redis.md"
 
 
 def with_user(server: Valkey, rights: str) -> str:
@@ -204,6 +205,7 @@ def test_the_least_rights_are_enough(valkey, warnings):
         assert client.execute_command("ACL", "LOG") == []
     assert cache.counts.stored == 2
     assert warnings == []
+    assert MINIMAL_ACL in GUIDE.read_text("utf-8")
 
 
 @pytest.mark.parametrize("rights", ["-@all +get ~trunkline:*", "+@all ~other:*", "+@all %R~trunkline:*"])
