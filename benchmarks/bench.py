@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from trunkline.embedded import Embedded
+from trunkline.embedded.pair import Embedded
 
 SERVER_SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB", "synchronous_commit": "on"}
 TEXT_TABLE = "create table bare_text (customer_id text, call_cost text, call_destination text, call_date text,"

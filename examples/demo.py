@@ -14,7 +14,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from trunkline.embedded import Embedded
+from trunkline.embedded.pair import Embedded
 
 HERE = Path(__file__).resolve().parent.parent
 HOME = HERE / "build" / "demo"

@@ -16,12 +16,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
-from trunkline.cli import app
-from trunkline.layout import Defaults, Dialect, Layout, SkipRule, builtin_layouts
-from trunkline.layout_fields import FIELD_TYPES, IN_WORDS, FieldBase
-from trunkline.layout_rules import CANONICAL, RESERVED
-from trunkline.settings import NOT_IN_ENVIRONMENT, Feed, Settings
-from trunkline.settings_model import ENV_PREFIX
+from trunkline.cli.app import app
+from trunkline.layout.fields import FIELD_TYPES, IN_WORDS, FieldBase
+from trunkline.layout.files import Defaults, Dialect, Layout, SkipRule, builtin_layouts
+from trunkline.layout.rules import CANONICAL, RESERVED
+from trunkline.settings.model import ENV_PREFIX
+from trunkline.settings.resolution import NOT_IN_ENVIRONMENT, Feed, Settings
 
 ROOT = Path(__file__).parents[1]
 PROSE = ROOT / "scripts" / "pages"

@@ -107,7 +107,7 @@ def command_line_page() -> str:
     """Return the reference of all commands as Markdown."""
     from typer.main import get_command
 
-    from trunkline.cli import app
+    from trunkline.cli.app import app
 
     parts = [
         "# Command line",

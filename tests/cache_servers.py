@@ -16,7 +16,7 @@ from pathlib import Path
 
 import redis
 
-from trunkline.embedded_servers import valkey_program
+from trunkline.embedded.servers import valkey_program
 
 START_S = 20.0
 

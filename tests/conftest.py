@@ -14,9 +14,9 @@ import pytest
 import redis
 from psycopg2 import sql
 
-from trunkline import embedded_servers
-from trunkline.embedded import Embedded
-from trunkline.schema import migrate
+from trunkline.database.schema import migrate
+from trunkline.embedded import servers as embedded_servers
+from trunkline.embedded.pair import Embedded
 
 TEMPLATE = "trunkline_template"
 # What a killed server loses without fsync is lost to a killed machine only, and no test kills that.

@@ -11,26 +11,26 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from trunkline.blocks import RawRecords, RejectTable
-    from trunkline.books import Books
+    from trunkline.books.account import Books
     from trunkline.errors import TrunklineError
     from trunkline.extraction import extract, extract_blocks
-    from trunkline.layout import Layout, load_layout
-    from trunkline.loading import load
+    from trunkline.layout.files import Layout, load_layout
+    from trunkline.loading.load import load
     from trunkline.runner import run
-    from trunkline.settings import Settings
+    from trunkline.settings.resolution import Settings
     from trunkline.transformation import transform
 
 _HOMES = {
-    "Books": "books",
-    "Layout": "layout",
+    "Books": "books.account",
+    "Layout": "layout.model",
     "RawRecords": "blocks",
     "RejectTable": "blocks",
-    "Settings": "settings",
+    "Settings": "settings.model",
     "TrunklineError": "errors",
     "extract": "extraction",
     "extract_blocks": "extraction",
-    "load": "loading",
-    "load_layout": "layout",
+    "load": "loading.load",
+    "load_layout": "layout.files",
     "run": "runner",
     "transform": "transformation",
 }

@@ -1,6 +1,6 @@
 """`python -m trunkline` is the command line."""
 
-from trunkline.cli import main
+from trunkline.cli.app import main
 
 if __name__ == "__main__":
     main()

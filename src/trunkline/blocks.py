@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from trunkline.scanning import line_bounds
+from trunkline.framing.scanning import line_bounds
 
 Lines = npt.NDArray[np.int64]
 FindBounds = Callable[[bytes], tuple[Lines, Lines]]

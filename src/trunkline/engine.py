@@ -9,14 +9,14 @@ from time import thread_time
 from typing import TYPE_CHECKING, TypeVar
 
 from trunkline.extraction import extract_block
-from trunkline.framing import block_identity
+from trunkline.framing.cutting import block_identity
 from trunkline.transformation import transform_block
 
 if TYPE_CHECKING:
     from trunkline.blocks import Block, TextBlock, TypedBlock
-    from trunkline.cache_port import BlockCache
-    from trunkline.framing import ResolvedDialect
-    from trunkline.layout import Layout
+    from trunkline.cache.port import BlockCache
+    from trunkline.framing.cutting import ResolvedDialect
+    from trunkline.layout.files import Layout
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -17,20 +17,20 @@ import pandas as pd
 import pyarrow as pa
 
 from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, RejectTable, TextBlock
-from trunkline.cache import cache_for
-from trunkline.dialect import ResolvedDialect, resolve_dialect
-from trunkline.framing import block_identity, frame
-from trunkline.layout import Layout, load_layout
-from trunkline.records import Damage, split_record
-from trunkline.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, scan
-from trunkline.source import open_source
+from trunkline.cache.store import cache_for
+from trunkline.framing.cutting import block_identity, frame
+from trunkline.framing.dialect import ResolvedDialect, resolve_dialect
+from trunkline.framing.records import Damage, split_record
+from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, scan
+from trunkline.layout.files import Layout, load_layout
+from trunkline.sources.source import open_source
 
 if TYPE_CHECKING:
     import os
 
     import redis as redis_py
 
-    from trunkline.cache_port import BlockCache
+    from trunkline.cache.port import BlockCache
 
     SourceLike = str | os.PathLike[str] | bytes | BinaryIO
 

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from trunkline.blocks import REJECT_COLUMNS, Lines, RawRecords, RejectTable, TypedBlock
 from trunkline.errors import UsageError
-from trunkline.text_bytes import text_bytes
+from trunkline.fields.text_bytes import text_bytes
 
 SOURCE_LINE = "source_line"
 

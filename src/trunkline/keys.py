@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from trunkline.text_bytes import TextBytes, Words, text_bytes
+from trunkline.fields.text_bytes import TextBytes, Words, text_bytes
 
 KEY_VERSION: Final = 1
 KEY_TYPE: Final = pa.binary(16)

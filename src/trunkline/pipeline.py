@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from trunkline import __version__
 from trunkline.blocks import Block, RawRecords
-from trunkline.bookkeeping import (
+from trunkline.books.account import Books, CacheCounts, Seconds
+from trunkline.books.writing import (
     Attempts,
     Content,
     Costs,
@@ -41,15 +42,14 @@ from trunkline.bookkeeping import (
     staged_blocks,
     unchanged_books,
 )
-from trunkline.books import Books, CacheCounts, Seconds
-from trunkline.database_errors import translated
-from trunkline.dialect import resolve_dialect
+from trunkline.database.errors import translated
 from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
-from trunkline.framing import frame
-from trunkline.publishing import Conflict, TooManyRejectsError, UnchangedError, publish, reject_conflicts
-from trunkline.scanning import bounds_in
-from trunkline.staging import (
+from trunkline.framing.cutting import frame
+from trunkline.framing.dialect import resolve_dialect
+from trunkline.framing.scanning import bounds_in
+from trunkline.loading.publishing import Conflict, TooManyRejectsError, UnchangedError, publish, reject_conflicts
+from trunkline.loading.staging import (
     StagedTable,
     add_block,
     add_rejects,
@@ -69,13 +69,13 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-    from trunkline.cache_port import BlockCache
-    from trunkline.layout import Layout
+    from trunkline.cache.port import BlockCache
+    from trunkline.database.sessions import Sessions
+    from trunkline.layout.files import Layout
+    from trunkline.loading.tables import CallTable
     from trunkline.progress import ProgressPort
-    from trunkline.sessions import Sessions
-    from trunkline.settings import MaxRejects
-    from trunkline.source import Source
-    from trunkline.tables import CallTable
+    from trunkline.settings.resolution import MaxRejects
+    from trunkline.sources.source import Source
 
 KEPT_CONFLICTS = 1_000  # of a refused source, as of its other rejects
 BLOCKS_WAITING = 2  # per worker: one in work, one ready

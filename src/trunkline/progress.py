@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from trunkline.books import Books
+    from trunkline.books.account import Books
 
 
 class ProgressPort(Protocol):

@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trunkline.bookkeeping import Attempts, Content, find_unchanged, terms_of, unchanged_books
-from trunkline.books import Books, Status
+from trunkline.books.account import Books, Status
+from trunkline.books.writing import Attempts, Content, find_unchanged, terms_of, unchanged_books
+from trunkline.database.retrying import ATTEMPTS, retrying
+from trunkline.database.schema import share_schema
+from trunkline.database.sessions import Sessions
 from trunkline.errors import DatabaseAwayError, RefusedError, SourceError, TrunklineError
-from trunkline.layout import load_layout
+from trunkline.layout.files import load_layout
+from trunkline.loading.tables import ensure_call_table
 from trunkline.progress import ProgressPort, Watch
-from trunkline.retrying import ATTEMPTS, retrying
-from trunkline.schema import share_schema
 from trunkline.servers import Servers, open_servers
-from trunkline.sessions import Sessions
-from trunkline.source import Source, expand, open_source, redacted
-from trunkline.tables import ensure_call_table
+from trunkline.sources.source import Source, expand, open_source, redacted
 
 if TYPE_CHECKING:
-    from trunkline.bookkeeping import Terms
-    from trunkline.database import Connection
-    from trunkline.layout import Layout
-    from trunkline.settings import Settings
-    from trunkline.tables import CallTable
+    from trunkline.books.writing import Terms
+    from trunkline.database.connection import Connection
+    from trunkline.layout.files import Layout
+    from trunkline.loading.tables import CallTable
+    from trunkline.settings.resolution import Settings
 
 MOST_WORKERS = 4  # by default: more threads than this wait for each other and for PostgreSQL
 
@@ -166,7 +166,7 @@ class _Run:
 
 
 def _recognised(source: Source) -> Layout:
-    from trunkline.detect import layout_of  # numpy, for the header: only where no layout is named
+    from trunkline.detect.recognition import layout_of  # numpy, for the header: only where no layout is named
 
     return layout_of(source.sample())
 

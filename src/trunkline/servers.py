@@ -14,14 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.database import Connection, connect, describe
-from trunkline.retrying import ATTEMPTS, retrying
-from trunkline.schema import check_schema, migrate
-from trunkline.server_choice import RedisChoice, choose_database, choose_redis
+from trunkline.database.connection import Connection, connect, describe
+from trunkline.database.retrying import ATTEMPTS, retrying
+from trunkline.database.schema import check_schema, migrate
+from trunkline.settings.server_choice import RedisChoice, choose_database, choose_redis
 
 if TYPE_CHECKING:
-    from trunkline.cache_port import BlockCache
-    from trunkline.settings import Settings
+    from trunkline.cache.port import BlockCache
+    from trunkline.settings.resolution import Settings
 
 Warn = Callable[[str], None]
 """Told, in one line, what went wrong without ending the work."""
@@ -61,7 +61,7 @@ class Servers:
     @cached_property
     def cache(self) -> BlockCache:
         """The cache; it connects when it is first asked for something."""
-        from trunkline.cache import connect_cache
+        from trunkline.cache.store import connect_cache
 
         if self.redis.kind == "unnamed":
             self.warn(f"{self.redis.described}; set TRUNKLINE_REDIS_URL, or to 'none' if that is meant")
@@ -116,7 +116,7 @@ def open_servers(
 
 @contextmanager
 def _embedded(settings: Settings, environ: Mapping[str, str], redis: RedisChoice, warn: Warn) -> Iterator[Servers]:
-    from trunkline.embedded import Embedded, default_home
+    from trunkline.embedded.pair import Embedded, default_home
 
     with Embedded(settings.home or default_home(environ)) as pair:
         yield Servers(

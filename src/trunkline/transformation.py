@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trunkline.blocks import Lines, RejectTable, TextBlock, TypedBlock, TypedTotals
-from trunkline.cache_port import BlockCache
-from trunkline.fields import field_text, parse_field
+from trunkline.cache.port import BlockCache
+from trunkline.fields.judging import NO_REJECTS, Judged, judge, sorted_rejects
+from trunkline.fields.parsed import Fault
+from trunkline.fields.parsing import field_text, parse_field
+from trunkline.fields.text_json import json_objects
 from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, text_batch
-from trunkline.header_match import Places, match_header, unknown_columns, unknown_places
-from trunkline.judging import NO_REJECTS, Judged, judge, sorted_rejects
 from trunkline.keys import record_keys
-from trunkline.layout_fields import RAW, AnyField, MoneyField, TextField
-from trunkline.layout_model import Layout
-from trunkline.layout_rules import SYSTEM
-from trunkline.parsed import Fault
-from trunkline.text_json import json_objects
+from trunkline.layout.fields import RAW, AnyField, MoneyField, TextField
+from trunkline.layout.header_match import Places, match_header, unknown_columns, unknown_places
+from trunkline.layout.model import Layout
+from trunkline.layout.rules import SYSTEM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ def transform(
 
 
 def _load_layout(name: str) -> Layout:
-    from trunkline.layout import load_layout
+    from trunkline.layout.files import load_layout
 
     return load_layout(name)
 
@@ -87,7 +87,7 @@ def _load_layout(name: str) -> Layout:
 def _cache_for(redis: redis_py.Redis | BlockCache | None) -> BlockCache | None:
     if redis is None:
         return None
-    from trunkline.cache import cache_for  # imports the client library
+    from trunkline.cache.store import cache_for  # imports the client library
 
     return cache_for(redis)
 

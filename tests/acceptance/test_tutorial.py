@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.embedded import Embedded
+from trunkline.embedded.pair import Embedded
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(

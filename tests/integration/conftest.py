@@ -12,8 +12,8 @@ import psycopg2
 import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
-from trunkline import embedded_servers
-from trunkline.embedded import Embedded
+from trunkline.embedded import servers as embedded_servers
+from trunkline.embedded.pair import Embedded
 
 OLDEST = embedded_servers.SYSTEM_POSTGRES / str(embedded_servers.OLDEST_POSTGRES) / "bin"
 PASSWORD = "canary@/:?#%"  # all that has a meaning in a URL

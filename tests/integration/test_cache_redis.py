@@ -9,10 +9,10 @@ import redis
 
 from tests.cache_blocks import text_block, typed_block
 from tests.cache_servers import Valkey, answering, listening, running_valkey, silent, trickling
-from trunkline.breaker import Breaker
-from trunkline.cache import Cache, cache_for, connect_cache
-from trunkline.cache_port import BlockCache
-from trunkline.redis_client import client_from_url
+from trunkline.cache.breaker import Breaker
+from trunkline.cache.client import client_from_url
+from trunkline.cache.port import BlockCache
+from trunkline.cache.store import Cache, cache_for, connect_cache
 
 PASSWORD = "hunter2"
 

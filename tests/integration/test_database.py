@@ -11,10 +11,10 @@ from psycopg2.sql import SQL, Identifier
 
 from tests.faults import CutAt, DropCommitReply, HoldReplies, Proxy, Trigger, authority
 from tests.integration.conftest import PASSWORD
-from trunkline.database import connect, describe, transaction
-from trunkline.database_errors import translated
+from trunkline.database.connection import connect, describe, transaction
+from trunkline.database.errors import translated
+from trunkline.database.retrying import retrying
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, DatabaseError, SchemaError
-from trunkline.retrying import retrying
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from trunkline import Settings, run
-from trunkline.sample import write_sample
+from trunkline.sample.writer import write_sample
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("docs/**/*.md"))

@@ -19,8 +19,8 @@ import psycopg2
 import pytest
 import redis
 
-from trunkline.embedded import GUARD, Embedded
-from trunkline.embedded_servers import postgres_programs
+from trunkline.embedded.pair import GUARD, Embedded
+from trunkline.embedded.servers import postgres_programs
 from trunkline.errors import EmbeddedError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded servers run on Linux and macOS")
@@ -33,7 +33,7 @@ NAMELESS = 54321
 USER = """
 import sys
 from pathlib import Path
-from trunkline.embedded import Embedded
+from trunkline.embedded.pair import Embedded
 
 home = Path(sys.argv[1])
 with Embedded(home, settings={"fsync": "off", "shared_buffers": "16MB"}):
@@ -233,7 +233,7 @@ def test_joining_needs_no_driver(start_user):
     """Who only wants the URLs pays neither for psycopg2 nor for redis."""
     user = start_user()
     said(user)
-    heavy = "import trunkline.embedded, sys; print({'psycopg2', 'redis', 'pandas', 'numpy'} & set(sys.modules))"
+    heavy = "import trunkline.embedded.pair, sys; print({'psycopg2', 'redis', 'pandas', 'numpy'} & set(sys.modules))"
     imported = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
 
     assert imported.stdout.strip() == "set()"

@@ -7,13 +7,13 @@ import psycopg2
 import pytest
 from psycopg2.sql import SQL, Identifier
 
-from trunkline import ledger
-from trunkline.database import connect, transaction
+from trunkline.books import reading as ledger
+from trunkline.database.connection import connect, transaction
+from trunkline.database.grants import grants_sql
+from trunkline.database.schema import check_schema, migrate
 from trunkline.errors import DatabaseError, UsageError
-from trunkline.grants import grants_sql
-from trunkline.layout import load_layout
-from trunkline.schema import check_schema, migrate
-from trunkline.tables import ensure_call_table, rebuild_calls_view
+from trunkline.layout.files import load_layout
+from trunkline.loading.tables import ensure_call_table, rebuild_calls_view
 
 NAME = "role \"%'"  # with all that needs quoting
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from trunkline import ledger
-from trunkline.books import Books, CacheCounts, Seconds, Totals
-from trunkline.database import connect, transaction
+from trunkline.books import reading as ledger
+from trunkline.books.account import Books, CacheCounts, Seconds, Totals
+from trunkline.database.connection import connect, transaction
 from trunkline.errors import UsageError
 
 BOOKS = """

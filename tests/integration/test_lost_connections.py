@@ -10,10 +10,10 @@ import pytest
 
 from tests.faults import CutAt, DropCommitReply, Gate, Proxy, Trigger
 from trunkline import runner
+from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.progress import Watch
-from trunkline.retrying import retrying
 from trunkline.servers import open_servers
-from trunkline.settings_model import Settings
+from trunkline.settings.model import Settings
 
 RECORDS = """customer_id,call_cost,call_destination,call_date,call_duration
 1001,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30
@@ -143,4 +143,4 @@ def test_another_source_is_not_waited_for_as_long(database_url, source, monkeypa
         books = runner.run_sources([source, source], settings, servers, progress=Watch(visible=False))
 
     assert [each.status for each in books] == ["failed", "failed"]
-    assert asked == [runner.ATTEMPTS, 1]
+    assert asked == [ATTEMPTS, 1]

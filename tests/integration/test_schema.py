@@ -6,11 +6,19 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from trunkline import schema
-from trunkline.database import LockSpace, connect, transaction
+from trunkline.database import schema
+from trunkline.database.connection import LockSpace, connect, transaction
+from trunkline.database.queries import read_sql
+from trunkline.database.schema import (
+    Migration,
+    check_schema,
+    migrate,
+    migrations,
+    migrations_sql,
+    pending,
+    share_schema,
+)
 from trunkline.errors import DatabaseBusyError, DatabaseError, SchemaError, UsageError
-from trunkline.queries import read_sql
-from trunkline.schema import Migration, check_schema, migrate, migrations, migrations_sql, pending, share_schema
 
 # Whatever tells two schemas apart, as text; names of constraints and privileges included.
 CATALOG = """

@@ -6,12 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from trunkline.cache_port import NullCache
+from trunkline.books.reading import list_loads
+from trunkline.cache.port import NullCache
+from trunkline.database.schema import migrate, pending
 from trunkline.errors import DatabaseAwayError, SchemaError
-from trunkline.ledger import list_loads
-from trunkline.schema import migrate, pending
 from trunkline.servers import open_servers
-from trunkline.settings import Settings
+from trunkline.settings.resolution import Settings
 
 
 @pytest.fixture

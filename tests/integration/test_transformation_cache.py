@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from trunkline import extract, transform
-from trunkline.cache import cache_for
+from trunkline.cache.store import cache_for
 
 CALLS = b"""customer_id,call_cost,call_destination,call_date,call_duration
 1001,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30

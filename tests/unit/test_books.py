@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.books import Books, CacheCounts, Seconds, Totals, format_amount, whole_or_text
+from trunkline.books.account import Books, CacheCounts, Seconds, Totals, format_amount, whole_or_text
 
 
 def test_the_json_of_a_loaded_source():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trunkline.breaker import Breaker
+from trunkline.cache.breaker import Breaker
 
 
 class Clock:

@@ -4,7 +4,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from trunkline.cache import Cache, NullCache, cache_for, connect_cache
+from trunkline.cache.store import Cache, NullCache, cache_for, connect_cache
 from trunkline.errors import UsageError
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.blocks import REJECT_SCHEMA, TextBlock, TypedBlock
-from trunkline.cache_format import (
+from trunkline.cache.values import (
     BadValueError,
     cache_key,
     mac_key,

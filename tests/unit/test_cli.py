@@ -10,7 +10,7 @@ import tomllib
 import pytest
 from typer.main import get_command
 
-from trunkline import cli
+from trunkline.cli import app as cli
 from trunkline.errors import RefusedError, SchemaError, SourceError
 
 HEAVY = {"pandas", "numpy", "pyarrow", "psycopg2", "redis", "pydantic"}
@@ -83,7 +83,7 @@ def test_help_names_the_environment(capsys):
 def test_help_imports_nothing_heavy():
     """`trunkline --help` pays for none of the libraries that do the work."""
     script = (
-        "import sys; from trunkline.cli import execute; code = execute(['--help']);"
+        "import sys; from trunkline.cli.app import execute; code = execute(['--help']);"
         f"print(code, sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -126,7 +126,7 @@ def test_an_error_is_one_line_a_cause(capsys, monkeypatch):
     """Each cause has its line, in the one form, with place and next step."""
     error = SourceError("cannot be read", where="calls.csv", hint="give it to me")
     error.__cause__ = SchemaError("the schema is\nmissing", hint="run 'trunkline db migrate'")
-    monkeypatch.setattr("trunkline.sample.write_sample", ends_with(error))
+    monkeypatch.setattr("trunkline.sample.writer.write_sample", ends_with(error))
 
     assert run(capsys, *SAMPLE, "x.csv") == (
         1,
@@ -155,7 +155,7 @@ def test_an_error_is_one_line_a_cause(capsys, monkeypatch):
 )
 def test_json_is_written_however_it_ends(capsys, monkeypatch, error, code, line):
     """A program that reads stdout finds one object there, with the error, on every exit but 2."""
-    monkeypatch.setattr("trunkline.sample.write_sample", ends_with(error))
+    monkeypatch.setattr("trunkline.sample.writer.write_sample", ends_with(error))
     got, out, err = run(capsys, *SAMPLE, "x.csv", "--json")
 
     assert (got, err) == (code, f"trunkline: {line}\n")
@@ -164,7 +164,7 @@ def test_json_is_written_however_it_ends(capsys, monkeypatch, error, code, line)
 
 def test_a_bug_is_a_line_without_its_words(capsys, monkeypatch):
     """What a foreign error quotes may be a record or a secret: only its type and place are shown."""
-    monkeypatch.setattr("trunkline.sample.write_sample", ends_with(ValueError("canary 0700123456")))
+    monkeypatch.setattr("trunkline.sample.writer.write_sample", ends_with(ValueError("canary 0700123456")))
     code, out, err = run(capsys, *SAMPLE, "x.csv")
 
     assert (code, out) == (1, "")
@@ -176,7 +176,7 @@ def test_a_bug_is_a_line_without_its_words(capsys, monkeypatch):
 
 def test_verbose_shows_the_traceback(capsys, monkeypatch):
     """With -v the line is followed by where it happened."""
-    monkeypatch.setattr("trunkline.sample.write_sample", ends_with(SourceError("is missing")))
+    monkeypatch.setattr("trunkline.sample.writer.write_sample", ends_with(SourceError("is missing")))
     _, _, err = run(capsys, *SAMPLE, "x.csv", "-v")
 
     assert err.startswith("trunkline: is missing\nTraceback (most recent call last):\n")

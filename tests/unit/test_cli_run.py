@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from trunkline import cli
-from trunkline.books import Books, Totals
+from trunkline.books.account import Books, Totals
+from trunkline.cli import app as cli
 from trunkline.errors import DatabaseAwayError
 
 LOADED = Books(

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from trunkline.copy_format import copy_options, encode_copy
+from trunkline.loading.copy_format import copy_options, encode_copy
 
 BATCH = pa.record_batch(
     {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trunkline.database import connection_parameters
+from trunkline.database.connection import connection_parameters
 from trunkline.errors import SettingsError
 
 

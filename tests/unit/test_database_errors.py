@@ -4,7 +4,7 @@ import psycopg2
 import pytest
 from psycopg2 import errorcodes, errors
 
-from trunkline.database_errors import translate
+from trunkline.database.errors import translate
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, DatabaseError
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.detect import ENOUGH, choose_layout, chosen, judge_layout, layout_of, rank_layouts
+from trunkline.detect.first_rows import read_first_rows
+from trunkline.detect.recognition import ENOUGH, choose_layout, chosen, judge_layout, layout_of, rank_layouts
 from trunkline.errors import LayoutError, RefusedError
-from trunkline.first_rows import read_first_rows
-from trunkline.layout import builtin_layouts, load_layout, parse_layout
+from trunkline.layout.files import builtin_layouts, load_layout, parse_layout
 
 REFERENCE = Path("examples/customer_call_logs.csv").read_bytes()
 HEADERLESS = """

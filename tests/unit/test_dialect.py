@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline.dialect import SAMPLE_BYTES, ResolvedDialect, resolve_dialect
 from trunkline.errors import LayoutError, SourceError
-from trunkline.layout_model import Dialect
+from trunkline.framing.dialect import SAMPLE_BYTES, ResolvedDialect, resolve_dialect
+from trunkline.layout.model import Dialect
 
 CALLS = "1001,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30\n"
 

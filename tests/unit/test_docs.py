@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from trunkline.cli import app
-from trunkline.layout import parse_layout
-from trunkline.scanning import Outcome
-from trunkline.settings import resolve_settings
+from trunkline.cli.app import app
+from trunkline.framing.scanning import Outcome
+from trunkline.layout.files import parse_layout
+from trunkline.settings.resolution import resolve_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

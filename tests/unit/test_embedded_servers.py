@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trunkline import embedded_servers
-from trunkline.embedded import default_home
+from trunkline.embedded import servers as embedded_servers
+from trunkline.embedded.pair import default_home
 from trunkline.errors import EmbeddedError
 
 HINT = (

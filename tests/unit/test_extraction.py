@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.strict_csv import fields_of, outcome_of, physical_lines
 from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, TextBlock
-from trunkline.cache_port import NullCache
-from trunkline.dialect import ResolvedDialect
+from trunkline.cache.port import NullCache
 from trunkline.extraction import extract, extract_block, extract_blocks
-from trunkline.framing import frame
-from trunkline.layout import parse_layout
-from trunkline.scanning import MAX_RECORD_BYTES
+from trunkline.framing.cutting import frame
+from trunkline.framing.dialect import ResolvedDialect
+from trunkline.framing.scanning import MAX_RECORD_BYTES
+from trunkline.layout.files import parse_layout
 
 LAYOUT = parse_layout(
     """

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.fields_duration import SECONDS, parse_durations
-from trunkline.text_bytes import text_bytes
+from trunkline.fields.duration import SECONDS, parse_durations
+from trunkline.fields.text_bytes import text_bytes
 
 
 def durations(texts: list[str], unit: str, scale: int = 0) -> list[object]:

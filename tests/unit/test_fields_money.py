@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.fields_money import MoneyStyle, parse_money
-from trunkline.money_marks import SYMBOLS
-from trunkline.text_bytes import text_bytes
+from trunkline.fields.money import MoneyStyle, parse_money
+from trunkline.fields.money_marks import SYMBOLS
+from trunkline.fields.text_bytes import text_bytes
 
 USD = MoneyStyle(currency="USD")
 EUROPEAN = MoneyStyle(scale=2, point=",", group=".", currency="EUR")

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.fields_number import parse_decimals, parse_integers
-from trunkline.fields_text import (
+from trunkline.fields.number import parse_decimals, parse_integers
+from trunkline.fields.parsed import Parsed
+from trunkline.fields.text import (
     not_allowed,
     not_matching,
     parse_addresses,
@@ -19,8 +20,7 @@ from trunkline.fields_text import (
     parse_mapped,
     parse_phones,
 )
-from trunkline.parsed import Parsed
-from trunkline.text_bytes import text_bytes
+from trunkline.fields.text_bytes import text_bytes
 
 
 def told(parsed: Parsed, column: int = 0) -> list[Any]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.fields_time import parse_dates, parse_epochs, parse_timestamps
-from trunkline.parsed import Parsed
-from trunkline.text_bytes import text_bytes
+from trunkline.fields.parsed import Parsed
+from trunkline.fields.text_bytes import text_bytes
+from trunkline.fields.timestamp import parse_dates, parse_epochs, parse_timestamps
 
 NAIROBI = "Africa/Nairobi"
 

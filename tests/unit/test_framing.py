@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.blocks import Block
-from trunkline.borders import BlockSizes
-from trunkline.dialect import ResolvedDialect
 from trunkline.errors import SourceError
-from trunkline.framing import block_identity, frame
-from trunkline.records import split_lines
-from trunkline.sample import write_sample
-from trunkline.scanning import Outcome, scan
+from trunkline.framing.borders import BlockSizes
+from trunkline.framing.cutting import block_identity, frame
+from trunkline.framing.dialect import ResolvedDialect
+from trunkline.framing.records import split_lines
+from trunkline.framing.scanning import Outcome, scan
+from trunkline.sample.writer import write_sample
 
 HEADERLESS = ResolvedDialect(header=False, header_lines=0)
 SMALL = BlockSizes(least=8 * 1024, usual=16 * 1024, most=32 * 1024)

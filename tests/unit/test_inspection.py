@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from trunkline import cli
-from trunkline.inspection import inspect_source, propose_for
-from trunkline.layout import parse_layout
-from trunkline.sample import write_sample
-from trunkline.settings import Settings
+from trunkline.cli import app as cli
+from trunkline.detect.inspection import inspect_source, propose_for
+from trunkline.layout.files import parse_layout
+from trunkline.sample.writer import write_sample
+from trunkline.settings.resolution import Settings
 
 DIRTY = b"""customer_id,call_cost,call_destination,call_date,call_duration
 1001,$1.20,Nairobi,2026-01-01 10:00:00,00:05:30

@@ -9,8 +9,8 @@ from textwrap import dedent
 import pytest
 
 from trunkline.errors import LayoutError, SettingsError, UsageError
-from trunkline.layout import builtin_layouts, layout_text, load_layout, parse_layout
-from trunkline.layout_fields import FIELD_TYPES
+from trunkline.layout.fields import FIELD_TYPES
+from trunkline.layout.files import builtin_layouts, layout_text, load_layout, parse_layout
 
 HEAD = 'grammar = 1\nname = "mine"\ntable = "mine"\n'
 TEXT = '[[fields]]\ncolumn = "a"\nname = "a"\ntype = "text"\n'

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline import layout_model
-from trunkline.layout import Layout, load_layout
-from trunkline.layout_fields import FIELD_TYPES
-from trunkline.layout_model import Defaults, Dialect, SkipRule
-from trunkline.versions import RESULT_VERSION
+from trunkline.layout import model as layout_model
+from trunkline.layout.fields import FIELD_TYPES
+from trunkline.layout.files import Layout, load_layout
+from trunkline.layout.model import Defaults, Dialect, SkipRule
+from trunkline.layout.versions import RESULT_VERSION
 
 # A layout with a field of each type, and for every key of the grammar another value than it has here.
 FIELDS: dict[str, dict[str, Any]] = {

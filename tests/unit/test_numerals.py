@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.numerals import NumeralStyle, read_numerals, sign_of
-from trunkline.text_bytes import text_bytes
+from trunkline.fields.numerals import NumeralStyle, read_numerals, sign_of
+from trunkline.fields.text_bytes import text_bytes
 
 STYLES = (
     NumeralStyle(),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.partitions import partition_bounds, partition_starts
+from trunkline.loading.partitions import partition_bounds, partition_starts
 
 WIDTHS = ("day", "week", "month")
 

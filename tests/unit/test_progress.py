@@ -4,7 +4,7 @@ import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from trunkline.books import Books
+from trunkline.books.account import Books
 from trunkline.progress import Watch
 
 BOOKS = Books(source="calls.csv", layout=None, status="loaded")

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.detect import judge_layout
+from trunkline.detect.first_rows import FirstRows, read_first_rows
+from trunkline.detect.proposal import has_header, propose_layout
+from trunkline.detect.recognition import judge_layout
 from trunkline.errors import LayoutError
 from trunkline.extraction import extract
-from trunkline.first_rows import FirstRows, read_first_rows
-from trunkline.layout import parse_layout
-from trunkline.propose import has_header, propose_layout
+from trunkline.layout.files import parse_layout
 from trunkline.transformation import transform
 
 REFERENCE = Path("examples/customer_call_logs.csv").read_bytes()

@@ -3,7 +3,7 @@
 import pytest
 from psycopg2.sql import SQL
 
-from trunkline.queries import Queries, parse_queries
+from trunkline.database.queries import Queries, parse_queries
 
 
 def test_queries_are_split_at_their_names():

@@ -6,8 +6,8 @@ import pytest
 import redis
 from redis import exceptions
 
+from trunkline.cache.client import TIMEOUT_S, bounded_copy, cause, client_from_url, place
 from trunkline.errors import SettingsError
-from trunkline.redis_client import TIMEOUT_S, bounded_copy, cause, client_from_url, place
 
 SECRET = "hunter2"
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trunkline.settings import resolve_settings
+from trunkline.settings.resolution import resolve_settings
 
 ROOT = Path(__file__).parents[2]
 

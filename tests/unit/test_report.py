@@ -8,9 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from trunkline.books import Books, CacheCounts, Totals
-from trunkline.errors import SourceError
-from trunkline.report import (
+from trunkline.books.account import Books, CacheCounts, Totals
+from trunkline.cli.report import (
     BOOKS_COLUMNS,
     cell,
     error_line,
@@ -20,6 +19,7 @@ from trunkline.report import (
     readable,
     render_json,
 )
+from trunkline.errors import SourceError
 
 LOADED = Books(
     source="calls.csv",

@@ -3,8 +3,8 @@
 import psycopg2
 import pytest
 
+from trunkline.database.retrying import can_help, retrying, wait_s
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, DatabaseError, SchemaError, SourceError
-from trunkline.retrying import can_help, retrying, wait_s
 
 
 class Failing:

@@ -10,9 +10,9 @@ from decimal import Decimal
 import pytest
 
 from trunkline.errors import SourceError, UsageError
-from trunkline.sample import Sample, write_sample
-from trunkline.sample_layouts import SAMPLE_LAYOUTS
-from trunkline.sample_traffic import CHUNK_RECORDS
+from trunkline.sample.layouts import SAMPLE_LAYOUTS
+from trunkline.sample.traffic import CHUNK_RECORDS
+from trunkline.sample.writer import Sample, write_sample
 
 HEADER = "customer_id,call_cost,call_destination,call_date,call_duration"
 

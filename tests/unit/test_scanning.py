@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.strict_csv import fields_of, outcome_of, physical_lines
-from trunkline import scanning
-from trunkline.dialect import ResolvedDialect
-from trunkline.records import Damage, split_record
-from trunkline.scanning import Outcome, count_lines, line_bounds, record_borders, scan
+from trunkline.framing import scanning
+from trunkline.framing.dialect import ResolvedDialect
+from trunkline.framing.records import Damage, split_record
+from trunkline.framing.scanning import Outcome, count_lines, line_bounds, record_borders, scan
 
 RFC = ResolvedDialect()
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import SettingsError
-from trunkline.limits import MaxRejects
-from trunkline.masking import mask_url
-from trunkline.settings import Settings, choose_database, choose_redis, resolve_settings, user_config_folder
+from trunkline.settings.limits import MaxRejects
+from trunkline.settings.masking import mask_url
+from trunkline.settings.resolution import Settings, choose_database, choose_redis, resolve_settings, user_config_folder
 
 CANARY = "c4n4ry"
 FILE = """

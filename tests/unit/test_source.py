@@ -19,9 +19,9 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.compression import COMPRESSIONS
 from trunkline.errors import SourceChangedError, SourceError
-from trunkline.source import Source, expand, open_source, redacted
+from trunkline.sources.compression import COMPRESSIONS
+from trunkline.sources.source import Source, expand, open_source, redacted
 
 DATA = b"a,b\n" + b"1001,$1.20\n" * 10_000
 if sys.version_info >= (3, 14):
@@ -309,8 +309,8 @@ def test_an_unchanged_source_needs_neither_pandas_nor_numpy(tmp_path):
     path.write_bytes(DATA)
     program = """
 import sys
-from trunkline.framing import frame, resolve_dialect
-from trunkline.source import expand, open_source
+from trunkline.framing.cutting import frame, resolve_dialect
+from trunkline.sources.source import expand, open_source
 with open_source(expand([sys.argv[1]])[0]) as source:
     source.content_hash()
     header = frame(source.chunks(), resolve_dialect(source.sample())).header

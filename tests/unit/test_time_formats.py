@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline.time_formats import ISO_DATES, ISO_TIMESTAMPS, Literally, check_format, steps_of
+from trunkline.fields.time_formats import ISO_DATES, ISO_TIMESTAMPS, Literally, check_format, steps_of
 
 
 @pytest.mark.parametrize(

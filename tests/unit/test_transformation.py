@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from trunkline.blocks import RawRecords, TextBlock, TypedBlock
 from trunkline.errors import RefusedError, UsageError
-from trunkline.judging import NO_REJECTS
-from trunkline.layout import load_layout, parse_layout
-from trunkline.layout_model import Layout
+from trunkline.fields.judging import NO_REJECTS
+from trunkline.layout.files import load_layout, parse_layout
+from trunkline.layout.model import Layout
 from trunkline.transformation import transform, transform_block, typed_totals
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_keys.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.zones import to_universal, zone_rules
+from trunkline.fields.zones import to_universal, zone_rules
 
 ZONES = [
     "Africa/Nairobi",

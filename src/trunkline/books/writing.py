@@ -1,0 +1,362 @@
+"""The write side of the books: a load is opened, resumed, found unchanged, closed as loaded, refused or failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from trunkline.books.account import Books, CacheCounts, Seconds, Totals
+from trunkline.database.connection import LockSpace
+from trunkline.database.queries import Queries
+from trunkline.errors import DatabaseError, ReloadNeededError
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from trunkline.layout.files import Layout
+    from trunkline.loading.tables import CallTable
+
+query = Queries("loading")
+
+LOCK_NUMBERS = 2**31  # the second half of an advisory lock is an int4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """
+    On what terms a source is loaded: all that must be equal for two loads of one content to be the same load.
+
+    Attributes:
+        source: The source's name as the books show it, without credentials.
+        call_table: Qualified and quoted.
+        timezone, currency: What its times and amounts are read in, comma-joined where there are several.
+        tz_source: ``stated``, ``configured``, ``proved`` or empty.
+    """
+
+    source: str
+    system: str
+    layout: str
+    layout_fingerprint: str
+    key_fingerprint: str
+    call_table: str
+    timezone: str
+    tz_source: str
+    currency: str
+
+    def parameters(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def terms_of(layout: Layout, table: CallTable, source: str) -> Terms:
+    """Return the terms of loading *source* by the effective *layout* into *table*."""
+    return Terms(
+        source=source,
+        system=layout.system or "",
+        layout=layout.name,
+        layout_fingerprint=layout.fingerprint,
+        key_fingerprint=layout.key_fingerprint,
+        call_table=table.qualified,
+        timezone=layout.zones,
+        tz_source=layout.tz_source,
+        currency=layout.currencies,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenLoad:
+    """A load in work.  Only who holds its token may publish it; *reloads* are the loads that it replaces."""
+
+    load_id: int
+    token: str
+    reloads: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """A source as it was read to its end: the BLAKE3 of its bytes as stored, in hex, and their number."""
+
+    hash: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """What the blocks of a source cost: CPU seconds by stage, and look-ups in the cache that served or did not."""
+
+    extract_s: float = 0
+    transform_s: float = 0
+    load_s: float = 0
+    hits: int = 0
+    misses: int = 0
+
+    def __add__(self, other: Costs) -> Costs:
+        return Costs(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+
+
+@dataclass(kw_only=True, slots=True)
+class Attempts:
+    """What the attempts at one source share: when the first began, what all cost, and the loads that they opened."""
+
+    began: float = field(default_factory=perf_counter)
+    load_ids: list[int] = field(default_factory=list)
+    costs: Costs = field(default_factory=Costs)
+
+
+def find_unchanged(cursor: Cursor, terms: Terms, content_hash: str) -> int | None:
+    """Return the load that brought this content on these terms, if its calls are where it left them."""
+    cursor.execute(query("find_unchanged"), terms.parameters() | {"content_hash": content_hash})
+    row = cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+def find_loaded(cursor: Cursor, load_ids: Sequence[int]) -> int | None:
+    """Return the one of these loads that is published, if any is."""
+    cursor.execute(query("find_loaded"), {"load_ids": list(load_ids)})
+    row = cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+def loads_of_content(cursor: Cursor, terms: Terms, content_hash: str) -> tuple[int, ...]:
+    """Return the loads that brought this content to the call table, on whatever terms."""
+    cursor.execute(query("same_content"), terms.parameters() | {"content_hash": content_hash})
+    return tuple(int(load_id) for (load_id,) in cursor.fetchall())
+
+
+def check_terms(cursor: Cursor, table: CallTable, terms: Terms, reloaded: Sequence[int]) -> None:
+    """
+    Refuse a load on other terms than those of the calls that the table holds of this system.
+
+    Raises:
+        ReloadNeededError: The same call would get another time, amount or key, and so be there twice.
+    """
+    cursor.execute(query("other_terms"), terms.parameters() | {"reloaded": list(reloaded)})
+    others = {int(row[0]): row[1:] for row in cursor.fetchall()}
+    if not others:
+        return
+    cursor.execute(query("any_call_of", table=table.identifier), {"load_ids": list(others)})
+    held = cursor.fetchone()
+    if held is None:
+        return
+    load_id = int(held[0])
+    timezone, currency, _ = others[load_id]
+    what = _difference((timezone, currency), (terms.timezone, terms.currency))
+    raise ReloadNeededError(
+        f"load {load_id} brought calls of this system to {terms.call_table} under {what}",
+        where=terms.source,
+        hint="give the same again, or replace what the same content brought with '--reload'",
+    )
+
+
+def _difference(there: tuple[str, str], here: tuple[str, str]) -> str:
+    for name, before, now in zip(("the zone", "the currency"), there, here, strict=True):
+        if before != now:
+            return f"{name} {before or 'none'}, this load has {now or 'none'}"
+    return "another key than this layout's"
+
+
+def begin_load(
+    cursor: Cursor,
+    terms: Terms,
+    *,
+    content: Content | None,
+    resume_key: str | None,
+    reloads: tuple[int, ...] = (),
+) -> OpenLoad:
+    """Open the books of a load, in the caller's transaction."""
+    from trunkline import __version__
+
+    cursor.execute(
+        query("begin_load"),
+        terms.parameters()
+        | {
+            "content_hash": content.hash if content else None,
+            "bytes": content.bytes if content else None,
+            "resume_key": resume_key,
+            "reloads": reloads[-1] if reloads else None,
+            "program_version": __version__,
+        },
+    )
+    load_id, token = _row(cursor)
+    return OpenLoad(load_id=int(load_id), token=str(token), reloads=reloads)
+
+
+def own_load(cursor: Cursor, load_id: int) -> bool:
+    """Take the lock of a load for this session; False while another session works on it."""
+    cursor.execute(query("own_load"), {"space": LockSpace.LOAD, "load_id": load_id % LOCK_NUMBERS})
+    return bool(_row(cursor)[0])
+
+
+def disown_load(cursor: Cursor, load_id: int) -> None:
+    """Give the lock of a load back."""
+    cursor.execute(query("disown_load"), {"space": LockSpace.LOAD, "load_id": load_id % LOCK_NUMBERS})
+
+
+def left_loads(cursor: Cursor, resume_key: str) -> list[OpenLoad]:
+    """Return the loads that were begun under *resume_key* and that nobody works on; this session owns them now."""
+    cursor.execute(query("resumable_loads"), {"resume_key": resume_key})
+    begun = [OpenLoad(load_id=int(load_id), token=str(token)) for load_id, token in cursor.fetchall()]
+    return [load for load in begun if own_load(cursor, load.load_id)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagedBlock:
+    """A block of an earlier attempt that is safely staged."""
+
+    first_byte: int
+    first_line: int
+    identity: str
+
+
+def staged_blocks(cursor: Cursor, load_id: int) -> dict[int, StagedBlock]:
+    """Return the staged blocks of a load, by position."""
+    cursor.execute(query("staged_blocks"), {"load_id": load_id})
+    return {
+        position: StagedBlock(first_byte=first_byte, first_line=first_line, identity=identity)
+        for position, first_byte, first_line, identity in cursor.fetchall()
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagedCounts:
+    """Records of a load as the database counts them; *conflicts* are among *rejected*."""
+
+    read: int
+    typed: int
+    rejected: int
+    conflicts: int
+
+
+def count_staged(cursor: Cursor, load_id: int) -> StagedCounts:
+    """Return the records of a load that were read, typed and rejected so far."""
+    cursor.execute(query("count_rejects"), {"load_id": load_id})
+    read, typed, rejected, conflicts = (int(count) for count in _row(cursor))
+    return StagedCounts(read=read, typed=typed, rejected=rejected, conflicts=conflicts)
+
+
+def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content) -> None:
+    """Close the books of a load that is refused; the caller drops what it staged."""
+    cursor.execute(
+        query("close_refused"),
+        {
+            "load_id": load.load_id,
+            "reason": reason,
+            "content_hash": content.hash,
+            "bytes": content.bytes,
+            "rejected_by": json.dumps(_rejected_by(cursor, load.load_id)),
+        },
+    )
+    cursor.execute(query("link_rejects"), {"load_id": load.load_id})
+    cursor.execute(query("trim_rejects"), {"load_id": load.load_id})
+
+
+def fail_load(cursor: Cursor, load_id: int, reason: str) -> None:
+    """Close the books of a load that failed; its records are not settled, so it has no rejects either."""
+    cursor.execute(query("drop_rejects"), {"load_id": load_id})
+    cursor.execute(query("close_failed"), {"load_id": load_id, "reason": reason})
+
+
+def discard_load(cursor: Cursor, load_id: int) -> None:
+    """Remove the books of a load that turned out to be another's or unchanged, its rejects included."""
+    cursor.execute(query("discard_load"), {"load_id": load_id})
+
+
+def close_loaded(
+    cursor: Cursor, load: OpenLoad, content: Content, *, set_aside: tuple[int, int, int], replaced: int
+) -> None:
+    """Close the books of a load: the table's checks refuse what does not balance."""
+    duplicates, duplicates_in_source, conflicts = set_aside
+    cursor.execute(
+        query("close_loaded"),
+        {
+            "load_id": load.load_id,
+            "content_hash": content.hash,
+            "bytes": content.bytes,
+            "rejected_by": json.dumps(_rejected_by(cursor, load.load_id)),
+            "duplicates": duplicates,
+            "duplicates_in_source": duplicates_in_source,
+            "conflicts": conflicts,
+            "replaced": replaced,
+        },
+    )
+    cursor.execute(query("link_rejects"), {"load_id": load.load_id})
+    if load.reloads:
+        cursor.execute(query("supersede"), {"load_id": load.load_id, "load_ids": list(load.reloads)})
+
+
+def add_costs(cursor: Cursor, load_id: int, cache: CacheCounts, seconds: Seconds) -> None:
+    """Note what a load cost us; not part of the balance."""
+    cursor.execute(
+        query("add_costs"),
+        {
+            "load_id": load_id,
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "seconds": json.dumps(seconds.to_dict()),
+        },
+    )
+
+
+def read_books(cursor: Cursor, load_id: int) -> Books:
+    """Return the books of a load, as they stand in the database."""
+    cursor.execute(query("books_of"), {"load_id": load_id})
+    if cursor.description is None:
+        raise DatabaseError("PostgreSQL sent no books")
+    row: dict[str, Any] = dict(zip((column.name for column in cursor.description), _row(cursor), strict=True))
+    return Books(
+        source=row["source"],
+        layout=row["layout"],
+        status=row["status"],
+        load_id=row["id"],
+        read=row["read"],
+        loaded=row["loaded"],
+        duplicates=row["duplicates"],
+        duplicates_in_source=row["duplicates_in_source"],
+        rejected=row["rejected"],
+        rejected_by=dict(row["rejected_by"]),
+        filtered=row["filtered"],
+        conflicts=row["conflicts"],
+        totals=_read_totals(cursor, load_id),
+        cache=CacheCounts(hits=row["cache_hits"], misses=row["cache_misses"]),
+        seconds=Seconds(**row["seconds"]),
+        reason=row["reason"],
+    )
+
+
+def unchanged_books(cursor: Cursor, load_id: int, source: str, attempts: Attempts) -> Books:
+    """Return the books of *source* whose content *load_id* brought before: its counts and totals, and our own costs."""
+    return replace(
+        read_books(cursor, load_id),
+        status="unchanged",
+        source=source,
+        cache=CacheCounts(hits=attempts.costs.hits, misses=attempts.costs.misses),
+        seconds=Seconds(total=perf_counter() - attempts.began),
+    )
+
+
+def _read_totals(cursor: Cursor, load_id: int) -> Totals:
+    cursor.execute(query("totals_of"), {"load_id": load_id})
+    rows = cursor.fetchall()
+    return Totals(
+        duration_s=sum((amount for measure, _, amount in rows if measure == "duration_s"), Decimal(0)),
+        cost={currency: amount for measure, currency, amount in rows if measure == "cost"},
+    )
+
+
+def _rejected_by(cursor: Cursor, load_id: int) -> dict[str, int]:
+    cursor.execute(query("rejected_by"), {"load_id": load_id})
+    return dict(_row(cursor)[0])
+
+
+def _row(cursor: Cursor) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    if row is None:
+        raise DatabaseError("PostgreSQL sent no row where one was expected")
+    return tuple(row)
+
+
+ReadRaw = Callable[[Sequence[int]], dict[int, tuple[int, bytes]]]
+"""From source lines to (byte offset, original bytes) of the records that start there."""

@@ -1,0 +1,180 @@
+"""What people read: tables of books, loads and rejects, and the one form of error lines.  No I/O but printing.
+
+JSON is for programs and goes to stdout alone; `render_json` makes it.  Everything else here is for people.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TextIO
+
+from trunkline.books.account import Books, Totals
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from trunkline.errors import TrunklineError
+
+# Wide enough that no cell is cut where nobody's terminal limits it: a log or a pipe is searched, not looked at.
+_PIPE_COLUMNS = 1_000
+
+
+def render_json(document: Mapping[str, Any]) -> str:
+    """Return *document* as JSON on one line; exact numbers become text, times ISO 8601, bytes escaped text."""
+    return json.dumps(document, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes | memoryview):
+        return readable(bytes(value))
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)
+
+
+def readable(raw: bytes) -> str:
+    r"""
+    Return *raw* as text in which every byte can still be told: what is not printable UTF-8 is escaped.
+
+    >>> readable(b"Nai\xa5robi\x00")
+    'Nai\\xa5robi\\x00'
+    """
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def error_line(error: TrunklineError | str) -> str:
+    """Return *error* as the one line that people and log collectors see: ``trunkline: where: message; hint``."""
+    return f"trunkline: {' '.join(str(error).split())}"
+
+
+def print_line(text: str) -> None:
+    """Print one line for people to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, file: TextIO | None = None, header: bool = True
+) -> None:
+    """
+    Print rows under *columns* to *file*, stdout by default.
+
+    Numbers are set to the right.  Cells wrap on a terminal and are never cut in a pipe.
+    """
+    from rich.console import Console
+
+    stream = file or sys.stdout
+    looked_at = stream.isatty()
+    console = Console(file=stream, width=None if looked_at else _PIPE_COLUMNS, highlight=False)
+    console.print(_table(columns, [list(row) for row in rows], ruled=looked_at and header, header=header))
+
+
+def _table(columns: Sequence[str], rows: list[list[object]], *, ruled: bool, header: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD if ruled else None, pad_edge=False, show_header=header)
+    for number, column in enumerate(columns):
+        numeric = header and bool(rows) and all(isinstance(row[number], int | float | Decimal | None) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))  # Text: a name like "[red]" is not markup
+    return table
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print one thing to stdout, a fact a line; what is not known is left out."""
+    known = [(name, value) for name, value in facts.items() if value not in (None, "")]
+    print_table(("fact", "value"), known, header=False)
+
+
+def cell(value: object) -> str:
+    """
+    Return *value* as a person reads it.
+
+    >>> cell(2000000), cell(None), cell({"USD": "13.70"})
+    ('2,000,000', '', '13.70 USD')
+    """
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.2f}"
+        case Decimal():
+            return f"{value:,f}"
+        case datetime():
+            return value.isoformat(sep=" ", timespec="seconds")
+        case bytes() | memoryview():
+            return readable(bytes(value))
+        case Mapping():
+            return ", ".join(f"{cell(part)} {name}".strip() for name, part in value.items())
+    return str(value)
+
+
+BOOKS_COLUMNS = (
+    "source",
+    "status",
+    "load",
+    "read",
+    "loaded",
+    "duplicates",
+    "rejected",
+    "filtered",
+    "duration_s",
+    "cost",
+)
+
+
+def print_books(books: Sequence[Books]) -> None:
+    """Print the books of a run as a table to stderr, with a line of sums where there are several sources."""
+    entries = [entry.to_dict() for entry in books]
+    rows = [_books_row(entry) for entry in entries]
+    print_table(BOOKS_COLUMNS, [*rows, *([_sums(books)] if len(books) > 1 else [])], file=sys.stderr)
+    hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
+    if hits or misses:
+        print_line(f"cache: {hits:,} hits, {misses:,} misses")
+    rejected = sum((entry["rejected"] for entry in entries), 0)
+    if rejected:
+        loads = [str(entry["load_id"]) for entry in entries if entry["rejected"] and entry["load_id"] is not None]
+        hint = f"; see 'trunkline rejects list --load {loads[0]}'" if loads else ""
+        print_line(f"{rejected:,} rejected: {_by_code(entries)}{hint}")
+
+
+def _books_row(entry: Mapping[str, Any]) -> list[object]:
+    counts = [entry[name] for name in ("read", "loaded", "duplicates", "rejected", "filtered")]
+    totals = entry["totals"]
+    return [entry["source"], entry["status"], entry["load_id"], *counts, totals["duration_s"], totals["cost"]]
+
+
+def _sums(books: Sequence[Books]) -> list[object]:
+    """Return a row that adds up what this run did: a source that is unchanged was loaded before."""
+    done = [entry for entry in books if entry.status != "unchanged"]
+    names = ("read", "loaded", "duplicates", "rejected", "filtered")
+    cost: dict[str, Decimal] = {}
+    for entry in done:
+        for currency, amount in entry.totals.cost.items():
+            cost[currency] = cost.get(currency, Decimal(0)) + amount
+    totals = Totals(duration_s=sum((entry.totals.duration_s for entry in done), Decimal(0)), cost=cost).to_dict()
+    counts = [sum(getattr(entry, name) for entry in done) for name in names]
+    return ["total", "", None, *counts, totals["duration_s"], totals["cost"]]
+
+
+def _by_code(entries: Iterable[Mapping[str, Any]]) -> str:
+    sums: dict[str, int] = {}
+    for entry in entries:
+        for code, count in entry["rejected_by"].items():
+            sums[code] = sums.get(code, 0) + count
+    return ", ".join(f"{count:,} {code}" for code, count in sorted(sums.items()))

@@ -1,0 +1,1 @@
+"""PostgreSQL sessions: opened, retried, their errors translated, their schema current."""

@@ -1,0 +1,69 @@
+"""The first records of a source as text, to recognise it by.  What looks damaged is left out here, not judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from trunkline.framing.dialect import ResolvedDialect, resolve_dialect
+from trunkline.framing.records import Damage, split_lines, split_record
+
+if TYPE_CHECKING:
+    from trunkline.framing.dialect import WantedDialect
+
+MOST_ROWS: Final = 200
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstRows:
+    """
+    The first records of a source.
+
+    Attributes:
+        dialect: How they were read; whether there is a header is not known here.
+        rows: Fields of each record, those of a header line first.
+    """
+
+    dialect: ResolvedDialect
+    rows: tuple[Row, ...]
+
+    @property
+    def width(self) -> int:
+        """Number of fields that most records have; 0 if there are none."""
+        counts = Counter(len(row) for row in self.rows)
+        return max(counts, key=lambda width: (counts[width], width), default=0)
+
+    def behind_header(self, lines: int) -> tuple[Row, ...]:
+        """Return the records of the usual width behind *lines* of header."""
+        return tuple(row for row in self.rows[lines:] if len(row) == self.width)
+
+
+def read_first_rows(sample: bytes, wanted: WantedDialect | None = None) -> FirstRows:
+    """
+    Return the first records of a source.
+
+    Args:
+        sample: The first bytes of the decompressed source; a last line that may be cut is left out.
+        wanted: What a layout states about the dialect.
+
+    Raises:
+        LayoutError: If the stated dialect cannot be one.
+        SourceError: If the sample is not text in any supported encoding.
+    """
+    dialect = resolve_dialect(sample, wanted)
+    text = sample.decode(dialect.encoding, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
+    lines = split_lines(text)[dialect.skip_lines :]
+    if len(lines) > 1 and not text.endswith((b"\n", b"\r")):
+        lines.pop()
+    split = (split_record(line, dialect) for line in lines[:MOST_ROWS] if line.strip())
+    return FirstRows(
+        dialect=dialect, rows=tuple(_decoded(fields) for fields in split if not isinstance(fields, Damage))
+    )
+
+
+def _decoded(fields: Sequence[bytes]) -> Row:
+    return tuple(field.decode("utf-8", "replace") for field in fields)

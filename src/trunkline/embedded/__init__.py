@@ -1,0 +1,1 @@
+"""An embedded PostgreSQL and Valkey, for as long as somebody uses them."""

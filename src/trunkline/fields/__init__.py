@@ -1,0 +1,1 @@
+"""Fields: one vectorised parser per type, from text to values and faults."""

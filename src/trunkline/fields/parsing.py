@@ -1,0 +1,181 @@
+"""A field of a layout and its text to the columns that the field fills, and to what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trunkline.fields.duration import parse_durations
+from trunkline.fields.money import MoneyStyle, parse_money
+from trunkline.fields.number import parse_decimals, parse_integers
+from trunkline.fields.parsed import Fault, Parsed
+from trunkline.fields.text import (
+    not_allowed,
+    not_matching,
+    parse_addresses,
+    parse_booleans,
+    parse_mapped,
+    parse_phones,
+)
+from trunkline.fields.text_bytes import Mask, byte_lengths, text_bytes
+from trunkline.fields.timestamp import parse_dates, parse_epochs, parse_timestamps
+from trunkline.layout.fields import (
+    AnyField,
+    BooleanField,
+    DateField,
+    DecimalField,
+    DurationField,
+    IntegerField,
+    IpField,
+    MoneyField,
+    PhoneField,
+    TextField,
+    TimestampField,
+)
+from trunkline.layout.model import Layout
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FieldText:
+    """
+    What the records say in the columns of a field.
+
+    Attributes:
+        text: The field's own text, without nulls.
+        absent: Which records say nothing, be it with a word that means so.
+        currencies: ISO 4217 codes from the column that the field names for them, or None.
+    """
+
+    text: pa.StringArray
+    absent: Mask
+    currencies: pa.StringArray | None = None
+
+
+def field_text(
+    field: AnyField, layout: Layout, columns: list[pa.StringArray], currencies: pa.StringArray | None
+) -> FieldText:
+    """
+    Return the text of a field.
+
+    Args:
+        field: A field of *layout*.
+        layout: Says which texts mean NULL.
+        columns: The field's own CSV columns, at least one; several are joined, and absent where all are.
+        currencies: The CSV column with the currencies, or None.
+    """
+    nulls = layout.nulls_of(field)
+    absent = reduce(np.logical_and, [_is_any(column, nulls) for column in columns])
+    parts = [pc.fill_null(column, "") if column.null_count else column for column in columns]
+    text = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, field.join)
+    return FieldText(text=text, absent=absent, currencies=currencies)
+
+
+def _is_any(text: pa.StringArray, words: tuple[str, ...]) -> Mask:
+    """Return which values are null or one of a few *words*."""
+    found = np.zeros(len(text), dtype=np.bool_)
+    if text.null_count:
+        found |= text.is_null().to_numpy(zero_copy_only=False)
+    for word in words:
+        if word == "":
+            found |= byte_lengths(text) == 0
+            continue
+        found |= pc.fill_null(pc.equal(text, word), False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def parse_field(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
+    """
+    Return the columns that *field* fills, in the order of `field.columns`, and the faults of its values.
+
+    A record that says nothing has NULL in all of them, and that is a fault where the field is required.
+    """
+    parsed = _parse(field, layout, said)
+    faults = (*parsed.faults, *_range_faults(field, parsed.columns[0]))
+    if not said.absent.any():
+        return Parsed(columns=parsed.columns, faults=faults)
+    absent = pa.array(said.absent)
+    columns = tuple(pc.if_else(absent, pa.scalar(None, column.type), column) for column in parsed.columns)
+    there = tuple(Fault(code=one.code, rows=one.rows & ~said.absent, expected=one.expected) for one in faults)
+    if not field.required:
+        return Parsed(columns=columns, faults=there)
+    missing = Fault(code="missing_value", rows=said.absent, expected="a value")
+    return Parsed(columns=columns, faults=(missing, *there))
+
+
+def _parse(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
+    """Parse all values, those of absent ones with arbitrary results."""
+    text = said.text
+    match field:
+        case TextField():
+            return _parse_text(field, text)
+        case IntegerField():
+            return parse_integers(text_bytes(text))
+        case DecimalField():
+            return parse_decimals(text_bytes(text), scale=field.scale, point=field.point)
+        case MoneyField():
+            return parse_money(text_bytes(text), _money_style(field), said.currencies)
+        case DurationField():
+            return parse_durations(text_bytes(text), unit=field.unit, scale=field.scale)
+        case TimestampField():
+            return _parse_timestamps(field, layout, text)
+        case DateField():
+            return parse_dates(text_bytes(text), formats=field.format)
+        case BooleanField():
+            return parse_booleans(text, field.choices)
+        case PhoneField():
+            return parse_phones(text, region=layout.region_of(field))
+        case IpField():
+            return parse_addresses(text)
+
+
+def _parse_text(field: TextField, text: pa.StringArray) -> Parsed:
+    parsed = Parsed(columns=(text,)) if field.map is None else parse_mapped(text, field.map)
+    faults = list(parsed.faults)
+    if field.allowed is not None:
+        faults.append(not_allowed(text, field.allowed))
+    if field.pattern is not None:
+        faults.append(not_matching(text, field.pattern))
+    return Parsed(columns=parsed.columns, faults=tuple(faults))
+
+
+def _money_style(field: MoneyField) -> MoneyStyle:
+    return MoneyStyle(
+        scale=field.scale, point=field.point, group=field.group, implied=field.implied, currency=field.currency
+    )
+
+
+def _parse_timestamps(field: TimestampField, layout: Layout, text: pa.StringArray) -> Parsed:
+    if field.is_epoch:
+        return parse_epochs(text_bytes(text), unit=field.format[0])
+    return parse_timestamps(
+        text_bytes(text),
+        formats=field.format,
+        zone=layout.zone_of(field),
+        ambiguous_time=layout.ambiguous_time_of(field),
+    )
+
+
+def _range_faults(field: AnyField, values: pa.Array) -> list[Fault]:
+    """Return which numbers are outside of what the layout allows."""
+    faults = []
+    if isinstance(field, IntegerField | DecimalField | MoneyField | DurationField):
+        if field.min is not None:
+            faults.append(_outside(pc.less(values, _number(field.min)), f"at least {field.min}"))
+        if field.max is not None:
+            faults.append(_outside(pc.greater(values, _number(field.max)), f"at most {field.max}"))
+    if isinstance(field, IntegerField) and field.allowed is not None:
+        faults.append(not_allowed(values, field.allowed))
+    return faults
+
+
+def _number(limit: int | Decimal) -> pa.Scalar:
+    return pa.scalar(Decimal(limit))
+
+
+def _outside(rows: pa.BooleanArray, expected: str) -> Fault:
+    return Fault(code="out_of_range", rows=rows.to_numpy(zero_copy_only=False), expected=expected)

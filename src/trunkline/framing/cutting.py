@@ -1,0 +1,305 @@
+"""The bytes of a source become a header and blocks of whole records; a record is a physical line.  No I/O.
+
+numpy and pyarrow are imported when the first block is cut, not before: dialect and header need neither.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from trunkline.errors import SourceError
+from trunkline.framing.dialect import SAMPLE_BYTES, ResolvedDialect, resolve_dialect
+from trunkline.framing.records import Damage, split_lines, split_record
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from trunkline.blocks import Block
+    from trunkline.framing.borders import BlockSizes
+
+__all__ = ["Framed", "ResolvedDialect", "block_identity", "frame", "resolve_dialect"]
+
+# Part of every block's identity: raise it when the same bytes, dialect and header come to mean other text.
+_EXTRACT_VERSION = 1
+
+_MAX_LINE_BYTES = 8 * 1024 * 1024  # a longer line is no call log, and reading on would need memory without bound
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Framed:
+    """
+    A source cut into blocks.
+
+    Attributes:
+        header: The column names as the source has them (they may repeat), "1".."n" for a source without a header,
+            () for a source without any record.
+        blocks: The records, in order; an iterator that can be used once.  Joined, the data of all blocks are the
+            source after its header.
+    """
+
+    header: tuple[str, ...]
+    blocks: Iterator[Block]
+
+
+def frame(chunks: Iterable[bytes], dialect: ResolvedDialect, *, sizes: BlockSizes | None = None) -> Framed:
+    """
+    Read the header and cut what follows into blocks that end at line ends chosen by content.
+
+    A physical line ends with LF, CRLF or CR and nothing else.  Blank lines are no records, and none is counted before
+    a header.  The last line is a record also without a line end.  Memory is bounded by two blocks and a chunk.
+
+    Args:
+        chunks: The decompressed bytes of the source, from its first byte, in pieces of any length.
+        dialect: As `resolve_dialect` found it.
+        sizes: The lengths of blocks, where not the usual ones.
+
+    Raises:
+        SourceError: If the header cannot be read, or a line is longer than 8 MiB (this one while blocks are read).
+    """
+    reader = _Reader(_text_bytes(chunks, dialect))
+    if dialect.encoding == "utf-8" and reader.peek(3) == codecs.BOM_UTF8:
+        reader.take(3)
+    for _ in range(dialect.skip_lines):
+        reader.take_line()
+    header = _read_header(reader, dialect) if dialect.header else _count_columns(reader.peek(SAMPLE_BYTES), dialect)
+    return Framed(header=header, blocks=_cut(reader, dialect, len(header), sizes))
+
+
+def block_identity(block: Block, header: tuple[str, ...], dialect: ResolvedDialect) -> str:
+    """
+    Return the BLAKE3 hash, in hex, that stands for the text of a block: of its bytes, the header and what of the
+    dialect changes how they read.  Where the block stands in its source does not count.
+    """
+    hasher = blake3(_reading_identity(header, dialect))
+    hasher.update(block.data)
+    return hasher.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _reading_identity(header: tuple[str, ...], dialect: ResolvedDialect) -> bytes:
+    facts = [
+        _EXTRACT_VERSION,
+        dialect.delimiter,
+        dialect.quote,
+        dialect.escape,
+        dialect.block_encoding,
+        dialect.multiline,
+        list(header),
+    ]
+    return blake3(json.dumps(facts).encode()).digest()
+
+
+def _text_bytes(chunks: Iterable[bytes], dialect: ResolvedDialect) -> Iterable[bytes]:
+    """Return the chunks in an encoding where every ASCII character is its own byte."""
+    return _to_utf8(chunks, dialect.encoding) if dialect.wide else chunks
+
+
+def _to_utf8(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """
+    Yield UTF-16 or UTF-32 as UTF-8 without a byte order mark.
+
+    What cannot be decoded becomes bytes that UTF-8 does not allow either, so that its record, and no other, is
+    rejected for it.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)(errors=_MARK_UNDECODABLE)
+    first = True
+    for chunk in chunks:
+        text = decoder.decode(chunk)
+        if first and text:
+            text, first = text.removeprefix("\ufeff"), False
+        yield text.encode("utf-8", "surrogatepass")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+
+
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "\udfff", error.end
+
+
+_MARK_UNDECODABLE = "trunkline.mark_undecodable"
+codecs.register_error(_MARK_UNDECODABLE, _mark_undecodable)
+
+
+class _Reader:
+    """
+    Chunks as one run of bytes that can be looked at before they are taken.
+
+    What is pending lies in one buffer that is used over and over: memory that is new each time costs more than
+    moving the bytes.
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._ended = False
+        self._buffer = bytearray()
+        self._begin = self._end = 0
+        self.offset = 0
+        self.line = 1
+
+    def fill(self, size: int) -> memoryview:
+        """Return what is pending, at least *size* bytes unless the source has no more; valid until the next call."""
+        while self._end - self._begin < size and not self._ended:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._ended = True
+            else:
+                self._append(chunk)
+        return memoryview(self._buffer)[self._begin : self._end]
+
+    def _append(self, chunk: bytes) -> None:
+        if self._end + len(chunk) > len(self._buffer):
+            pending = memoryview(self._buffer)[self._begin : self._end]
+            if len(pending) + len(chunk) > len(self._buffer):
+                self._buffer = bytearray(max(2 * len(self._buffer), len(pending) + len(chunk)))
+            memoryview(self._buffer)[: len(pending)] = pending  # they may overlap: that is allowed
+            self._begin, self._end = 0, len(pending)
+        memoryview(self._buffer)[self._end : self._end + len(chunk)] = chunk
+        self._end += len(chunk)
+
+    def peek(self, size: int) -> bytes:
+        """Return the next *size* bytes, or all that are left."""
+        return bytes(self.fill(size)[:size])
+
+    def take(self, size: int) -> bytes:
+        """Return the next *size* bytes, which are pending, and move on."""
+        taken = bytes(memoryview(self._buffer)[self._begin : self._begin + size])
+        self._begin += size
+        self.offset += size
+        return taken
+
+    def take_line(self) -> bytes | None:
+        """Return the next physical line with its end, or None at the end of the source."""
+        size = SAMPLE_BYTES
+        while True:
+            head = self.peek(size)
+            end = _line_end(head)
+            if len(head) < size:
+                end = end or len(head)
+                break
+            if end is not None and end < len(head):  # at its very end, a CR may still become a CRLF
+                break
+            if size > _MAX_LINE_BYTES:
+                raise _line_too_long(self.line)
+            size *= 2
+        if not end:
+            return None
+        self.line += 1
+        return self.take(end)
+
+
+def _line_end(data: bytes) -> int | None:
+    """Return the offset after the first line end."""
+    places = [place for place in (data.find(b"\n"), data.find(b"\r")) if place >= 0]
+    if not places:
+        return None
+    first = min(places)
+    return first + (2 if data[first : first + 2] == b"\r\n" else 1)
+
+
+def _line_too_long(line: int) -> SourceError:
+    return SourceError(
+        f"found a line longer than {_MAX_LINE_BYTES // 2**20} MiB at line {line}, expected call records",
+        hint="check that this is a CSV file, and its encoding",
+    )
+
+
+def _read_header(reader: _Reader, dialect: ResolvedDialect) -> tuple[str, ...]:
+    names: tuple[str, ...] = ()
+    wanted = dialect.header_lines
+    while wanted:
+        number = reader.line
+        line = reader.take_line()
+        if line is None:
+            break
+        record = line.rstrip(b"\r\n")
+        if not record:
+            continue
+        if wanted == dialect.header_lines:
+            names = _header_names(record, dialect, number)
+        wanted -= 1
+    return names
+
+
+def _header_names(record: bytes, dialect: ResolvedDialect, line: int) -> tuple[str, ...]:
+    fields = split_record(record, dialect)
+    if isinstance(fields, Damage):
+        problem = "a quote out of place"
+    elif b"\0" in record:
+        problem = "a NUL byte"
+    else:
+        try:
+            return tuple(field.decode(dialect.block_encoding) for field in fields)
+        except UnicodeDecodeError:
+            problem = f"bytes that are not {dialect.block_encoding}"
+    raise SourceError(
+        f"found {problem} in the header at line {line}, expected column names",
+        hint="repair the header, or state dialect.encoding, skip_lines or header = false in the layout",
+    )
+
+
+def _count_columns(sample: bytes, dialect: ResolvedDialect) -> tuple[str, ...]:
+    """Return "1".."n" for n, the width most records of the sample have; of equals, the first."""
+    lines = split_lines(sample)
+    if len(lines) > 1 and len(sample) == SAMPLE_BYTES:
+        lines.pop()
+    widths = Counter(_record_widths(lines, dialect))
+    width = widths.most_common(1)[0][0] if widths else int(any(lines))
+    return tuple(str(number) for number in range(1, width + 1))
+
+
+def _record_widths(lines: Iterable[bytes], dialect: ResolvedDialect) -> Iterator[int]:
+    """Yield the width of each record in *lines* that is one; a damaged record may hide those after it."""
+    begun: list[bytes] = []
+    for line in lines:
+        if not line and not begun:
+            continue
+        fields = split_record(b"\n".join([*begun, line]), dialect)
+        if not isinstance(fields, Damage):
+            yield len(fields)
+        begun = [*begun, line] if fields is Damage.OPEN_QUOTE and dialect.multiline else []
+
+
+def _cut(reader: _Reader, dialect: ResolvedDialect, width: int, sizes: BlockSizes | None) -> Iterator[Block]:
+    if not reader.fill(1):
+        return
+    from trunkline.blocks import Block
+    from trunkline.framing.borders import BLOCK_SIZES, find_border
+    from trunkline.framing.scanning import count_lines
+
+    sizes = sizes or BLOCK_SIZES
+    for position in count():
+        window = reader.fill(sizes.most + 1)
+        if not window:
+            return
+        border = find_border(window, sizes, _record_borders(reader, dialect, width, sizes))
+        if border is None:
+            raise _line_too_long(reader.line)
+        first_byte, first_line = reader.offset, reader.line
+        data = reader.take(border)
+        lines = count_lines(data)
+        reader.line += lines
+        yield Block(position=position, first_byte=first_byte, first_line=first_line, data=data, lines=lines)
+
+
+def _record_borders(
+    reader: _Reader, dialect: ResolvedDialect, width: int, sizes: BlockSizes
+) -> npt.NDArray[np.int64] | None:
+    """Return where a block may end because no record goes on there, or None if any line end will do."""
+    if not dialect.multiline:
+        return None
+    from trunkline.framing.scanning import MAX_RECORD_BYTES, record_borders
+
+    size = sizes.most + MAX_RECORD_BYTES
+    window = reader.peek(size)
+    return record_borders(window, dialect, width, whole=len(window) < size)

@@ -1,0 +1,282 @@
+"""How the bytes of a source become characters, fields and records: the dialect, stated or found in a sample.
+
+Imports nothing heavy, so that an unchanged source can be recognised without numpy or pandas.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
+
+from trunkline.errors import LayoutError, SourceError
+from trunkline.framing.records import Damage, split_lines, split_record
+
+Escape = Literal["double", "backslash", "none"]
+
+SAMPLE_BYTES = 64 * 1024  # enough lines to tell a separator from a letter, little enough to read always
+
+# In the order in which they win a tie: what call logs use most comes first.
+_DELIMITERS = (",", ";", "\t", "|", "^", "~", ":")
+_QUOTES = ('"', "'")
+_SAMPLE_LINES = 200
+
+# UTF-32 before UTF-16: the little-endian mark of one begins with that of the other.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_WIDE = frozenset({"utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"})
+
+
+class WantedDialect(Protocol):
+    """What a layout states about the dialect; None means: find out."""
+
+    @property
+    def delimiter(self) -> str | None: ...
+    @property
+    def quote(self) -> str | None: ...
+    @property
+    def escape(self) -> Escape | None: ...
+    @property
+    def header(self) -> bool | None: ...
+    @property
+    def header_lines(self) -> int | None: ...
+    @property
+    def skip_lines(self) -> int | None: ...
+    @property
+    def encoding(self) -> str | None: ...
+    @property
+    def multiline(self) -> bool | None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedDialect:
+    """
+    A dialect with nothing left to find out.
+
+    Attributes:
+        delimiter: One ASCII character.
+        quote: One ASCII character, or "" where quotes are ordinary characters.
+        escape: How a quote is written inside quotes.  ``double``: twice (RFC 4180).  ``backslash``: a backslash makes
+            a following quote, delimiter or backslash an ordinary character, inside and outside quotes, and is itself
+            data before anything else.  ``none``: not at all.
+        header: Whether the first record names the columns.
+        header_lines: Lines of the header that are no records; the names are in the first.
+        skip_lines: Physical lines before the header that are no records.
+        encoding: Python's name of it.  What is not a superset of ASCII in single bytes (UTF-16, UTF-32) is framed as
+            UTF-8: see `wide`.
+        multiline: Whether a quoted field may hold line ends.
+    """
+
+    delimiter: str = ","
+    quote: str = '"'
+    escape: Escape = "double"
+    header: bool = True
+    header_lines: int = 1
+    skip_lines: int = 0
+    encoding: str = "utf-8"
+    multiline: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """
+        Whether the source is transcoded to UTF-8 before framing.
+
+        Then the bytes of blocks and rejects, and byte offsets, are those of the UTF-8 text, not of the source.
+        """
+        return self.encoding in _WIDE
+
+    @property
+    def block_encoding(self) -> str:
+        """The encoding of the bytes in blocks."""
+        return "utf-8" if self.wide else self.encoding
+
+
+def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> ResolvedDialect:
+    """
+    Fill in what *wanted* leaves open, from the first bytes of a source.
+
+    Args:
+        sample: The first `SAMPLE_BYTES` of the decompressed source, or all of it if it is shorter.
+        wanted: What the layout states.  It wins over what the sample looks like, except that a byte order mark
+            overrides the encoding: the file itself says so.
+
+    Raises:
+        LayoutError: If the stated dialect cannot be one.
+        SourceError: If the sample is not text in any supported encoding.
+    """
+    encoding = _encoding(sample, _marked_encoding(sample), wanted.encoding if wanted else None)
+    text = sample.decode(encoding, "replace").removeprefix("\ufeff")
+    skip_lines = (wanted.skip_lines if wanted else None) or 0
+    escape: Escape = (wanted.escape if wanted else None) or "double"
+    delimiter, quote = _delimiter_and_quote(
+        _sample_lines(text, skip_lines),
+        wanted.delimiter if wanted else None,
+        wanted.quote if wanted else None,
+        escape,
+    )
+    header = True if wanted is None or wanted.header is None else wanted.header
+    resolved = ResolvedDialect(
+        delimiter=delimiter,
+        quote=quote,
+        escape=escape,
+        header=header,
+        header_lines=_header_lines(header, wanted.header_lines if wanted else None),
+        skip_lines=skip_lines,
+        encoding=encoding,
+        multiline=bool(wanted and wanted.multiline),
+    )
+    _check(resolved)
+    return resolved
+
+
+def _marked_encoding(sample: bytes) -> str | None:
+    """Return the encoding that the byte order mark stands for, if there is one."""
+    return next((encoding for mark, encoding in _MARKS if sample.startswith(mark)), None)
+
+
+def _header_lines(header: bool, wanted: int | None) -> int:
+    if not header:
+        return 0
+    return 1 if wanted is None else wanted
+
+
+def _encoding(sample: bytes, marked: str | None, wanted: str | None) -> str:
+    if marked is not None:
+        return marked
+    if wanted is not None:
+        return _supported(wanted)
+    if _looks_like_utf16(sample[:64]):
+        raise SourceError(
+            "found a NUL in every other byte, as UTF-16 has them, but no byte order mark; expected UTF-8",
+            hint='state dialect.encoding in the layout: "utf-16-le" or "utf-16-be"',
+        )
+    return "utf-8"
+
+
+def _looks_like_utf16(head: bytes) -> bool:
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    return min(even, odd) == 0 and max(even, odd) > len(head) * 0.45
+
+
+@lru_cache(maxsize=32)
+def _supported(name: str) -> str:
+    """Return Python's name of an encoding that can be framed, or raise LayoutError."""
+    try:
+        found = codecs.lookup(name).name
+        if found == "utf-8-sig":
+            found = "utf-8"
+        if found == "utf-8" or found in _WIDE or _is_single_byte(found):
+            return found
+    except LookupError:
+        raise LayoutError(
+            f"found dialect.encoding {name!r}, expected an encoding that Python knows", hint='such as "utf-8", "cp1252"'
+        ) from None
+    raise LayoutError(
+        f"found dialect.encoding {name!r}, expected UTF-8, UTF-16, UTF-32 with its byte order (utf-16-le) "
+        "or an encoding of one byte per character",
+        hint="convert the file to UTF-8 first, for example with iconv",
+    )
+
+
+def _is_single_byte(encoding: str) -> bool:
+    """Whether ASCII means ASCII and every other byte stands for one character or none."""
+    ascii_bytes = bytes(range(128))
+    try:
+        if codecs.decode(ascii_bytes, encoding) != ascii_bytes.decode("ascii"):
+            return False
+        for byte in range(128, 256):
+            decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+            if len(decoder.decode(bytes([byte]))) != 1:  # a multi-byte encoding waits for more
+                return False
+    except (ValueError, LookupError, TypeError):
+        return False
+    return True
+
+
+def _sample_lines(text: str, skip_lines: int) -> list[bytes]:
+    """Return whole physical lines of the sample, without blank ones, as UTF-8."""
+    data = text.encode("utf-8", "replace")
+    lines = split_lines(data)
+    if len(lines) > 1 and not data.endswith((b"\n", b"\r")):
+        lines.pop()  # probably cut by the end of the sample
+    return [line for line in lines[skip_lines:] if line][:_SAMPLE_LINES]
+
+
+def _delimiter_and_quote(
+    lines: Sequence[bytes], delimiter: str | None, quote: str | None, escape: Escape
+) -> tuple[str, str]:
+    delimiters = _DELIMITERS if delimiter is None else (delimiter,)
+    quotes = _QUOTES if quote is None else (quote,)
+    # max() takes the first of equals, and what is most usual is first.
+    fits = [
+        max((_Fit.of(lines, one, other, escape) for other in quotes), key=lambda fit: fit.quoted) for one in delimiters
+    ]
+    best = max(fits, key=lambda fit: fit.rank)
+    return best.delimiter, best.quote
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fit:
+    """
+    How well a delimiter and a quote explain some lines.
+
+    Attributes:
+        quoted: Lines with fields in quotes.
+        rank: The larger, the likelier.  One file, one width is what sets a separator apart from a character that
+            happens to occur.  So what counts is, in this order: the share of lines that have the most common width
+            above one (in tenths, since some may be damaged); whether the first line, often a header, is one of
+            them; a separator that is not in every time of day; and that width.
+    """
+
+    delimiter: str
+    quote: str
+    quoted: int
+    rank: tuple[float, bool, bool, int]
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes], delimiter: str, quote: str, escape: Escape) -> _Fit:
+        dialect = ResolvedDialect(delimiter=delimiter, quote=quote, escape=escape)
+        records = [split_record(line, dialect) for line in lines]
+        widths = [0 if isinstance(fields, Damage) else len(fields) for fields in records]
+        counts = Counter(width for width in widths if width > 1)
+        usual = max(counts, key=lambda width: (counts[width], width), default=0)
+        share = round(counts[usual] / len(lines), 1) if lines else 0.0
+        mark = quote.encode()
+        return cls(
+            delimiter=delimiter,
+            quote=quote,
+            quoted=sum(bool(width) and mark in line for width, line in zip(widths, lines, strict=True)) if mark else 0,
+            rank=(share, widths[:1] == [usual], delimiter != ":", usual),
+        )
+
+
+def _check(dialect: ResolvedDialect) -> None:
+    """Refuse what cannot be told apart."""
+    for name, value in (("delimiter", dialect.delimiter), ("quote", dialect.quote)):
+        if name == "quote" and not value:
+            continue
+        if len(value) != 1 or not value.isascii() or value in "\r\n\0":
+            raise LayoutError(
+                f"found dialect.{name} {value!r}, expected one ASCII character other than a line end or NUL"
+            )
+    special = [dialect.delimiter, dialect.quote, "\\" if dialect.escape == "backslash" else ""]
+    used = [one for one in special if one]
+    if len(set(used)) != len(used):
+        raise LayoutError(
+            f"found dialect.delimiter {dialect.delimiter!r}, quote {dialect.quote!r}, escape {dialect.escape!r}, "
+            "expected different characters"
+        )
+    if dialect.header and dialect.header_lines < 1:
+        raise LayoutError(
+            f"found dialect.header_lines {dialect.header_lines}, expected at least 1", hint="or state header = false"
+        )
+    if dialect.skip_lines < 0:
+        raise LayoutError(f"found dialect.skip_lines {dialect.skip_lines}, expected 0 or more")

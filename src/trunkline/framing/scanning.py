@@ -1,0 +1,366 @@
+"""The strict check of a block's lines, vectorised: where each physical line is and what becomes of it.  No I/O.
+
+It must agree with `records.split_record` on every line; lines it cannot judge by columns of bytes are handed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from trunkline.framing.dialect import ResolvedDialect
+from trunkline.framing.records import Damage, split_record
+
+Places = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+_LF, _CR, _BACKSLASH = 10, 13, 92
+
+MAX_RECORD_BYTES = 1024 * 1024  # no call needs more; Arrow's CSV reader, too, refuses lines near its own 1 MiB blocks
+_MAX_FAST_BYTES = 256 * 1024  # well below that
+_MAX_RECORD_LINES = 1_000  # of a multiline record: what a stray quote may look ahead for its partner
+
+
+class Outcome(IntEnum):
+    """What becomes of a physical line.  All but the first three are reject codes, in order of precedence."""
+
+    OK = 0
+    BLANK = 1  # nothing between two line ends: not a record
+    CONTINUED = 2  # part of the record of an earlier line (multiline dialects only)
+    TOO_LONG = 3
+    NUL_BYTE = 4
+    BAD_ENCODING = 5
+    BAD_QUOTE = 6
+    TOO_FEW_FIELDS = 7
+    TOO_MANY_FIELDS = 8
+
+    @property
+    def code(self) -> str:
+        """The stable reason code of the books."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scan:
+    """
+    The physical lines of a block, n of them.
+
+    Attributes:
+        starts: Offset of the first byte of each line.
+        ends: Offset after its last byte, line end excluded; for a multiline record that of its last line.
+        outcomes: `Outcome` of each line.
+        widths: Fields found; meaningful where the quotes are in order.
+        slow: Good records that a fast reader may misread, so that `records.split_record` must read them.
+    """
+
+    starts: Places
+    ends: Places
+    outcomes: Bytes
+    widths: npt.NDArray[np.int32]
+    slow: Mask
+
+    @property
+    def records(self) -> int:
+        """Records among the lines, good and bad."""
+        return int(np.count_nonzero((self.outcomes == Outcome.OK) | (self.outcomes > Outcome.CONTINUED)))
+
+
+def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
+    """
+    Find the outcome of every physical line of a block.
+
+    Args:
+        data: Whole physical lines; the last may lack its end.
+        dialect: As resolved for the source.
+        width: Fields that a record must have.
+    """
+    if not data:
+        none = np.empty(0, dtype=np.int64)
+        return Scan(
+            starts=none, ends=none, outcomes=np.empty(0, np.uint8), widths=np.empty(0, np.int32), slow=np.empty(0, bool)
+        )
+    marks = _find_marks(data, dialect)
+    widths, bad_quote = _widths(marks, dialect)
+    outcomes = np.zeros(len(marks.starts), dtype=np.uint8)
+    # The later overrides the earlier: least precedence first.
+    outcomes[widths > width] = Outcome.TOO_MANY_FIELDS
+    outcomes[widths < width] = Outcome.TOO_FEW_FIELDS
+    outcomes[bad_quote] = Outcome.BAD_QUOTE
+    slow = (marks.ends - marks.starts) > _MAX_FAST_BYTES
+    if dialect.escape == "backslash":
+        _judge_backslashes(data, dialect, width, marks, outcomes, widths, slow)
+    outcomes[_undecodable_lines(data, dialect, marks)] = Outcome.BAD_ENCODING
+    if b"\0" in data:
+        outcomes[_lines_of(marks.starts, np.flatnonzero(marks.bytes == 0))] = Outcome.NUL_BYTE
+    outcomes[(marks.ends - marks.starts) > MAX_RECORD_BYTES] = Outcome.TOO_LONG
+    outcomes[marks.ends == marks.starts] = Outcome.BLANK
+    if dialect.multiline:
+        _join_lines(data, dialect, width, marks, outcomes, widths, slow)
+    return Scan(starts=marks.starts, ends=marks.ends, outcomes=outcomes, widths=widths, slow=slow)
+
+
+def line_bounds(data: bytes) -> tuple[Places, Places]:
+    """Return where each physical line of *data* starts and ends, line ends (LF, CRLF, CR) excluded."""
+    seen = np.frombuffer(data, dtype=np.uint8)
+    return _bounds(seen, np.flatnonzero(_line_end_mask(data, seen, seen == _LF)))
+
+
+def bounds_in(dialect: ResolvedDialect, width: int) -> Callable[[bytes], tuple[Places, Places]]:
+    """Return what finds where records start and end: `line_bounds`, or its like for records of several lines."""
+    if not dialect.multiline:
+        return line_bounds
+
+    def record_bounds(data: bytes) -> tuple[Places, Places]:
+        found = scan(data, dialect, width)
+        return found.starts, found.ends
+
+    return record_bounds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Marks:
+    """
+    The bytes that structure a block.
+
+    Attributes:
+        bytes: All bytes of the block.
+        at: Offsets of delimiters, quotes and line ends (of CRLF, the CR); a last line without an end gets one here.
+        kinds: The byte at each.
+        last: Index into *at* of the end of each line.
+        starts: Start of each line.
+        ends: End of each line.
+    """
+
+    bytes: Bytes
+    at: Places
+    kinds: Bytes
+    last: Places
+    starts: Places
+    ends: Places
+
+
+def _find_marks(data: bytes, dialect: ResolvedDialect) -> _Marks:
+    seen = np.frombuffer(data, dtype=np.uint8)
+    mask = (seen == _LF) | (seen == ord(dialect.delimiter))
+    if dialect.quote and dialect.quote.encode() in data:
+        mask |= seen == ord(dialect.quote)
+    at = np.flatnonzero(_line_end_mask(data, seen, mask))
+    kinds = seen[at]
+    line_ends = (kinds == _LF) | (kinds == _CR)
+    starts, ends = _bounds(seen, at[line_ends])
+    last = np.flatnonzero(line_ends)
+    if len(last) < len(ends):
+        last = np.append(last, len(at))
+        at, kinds = np.append(at, len(seen)), np.append(kinds, np.uint8(_LF))
+    return _Marks(bytes=seen, at=at, kinds=kinds, last=last, starts=starts, ends=ends)
+
+
+def _line_end_mask(data: bytes, seen: Bytes, mask: Mask) -> Mask:
+    """Set *mask* also where a CR is, but of a CRLF, which is one line end, only there."""
+    if b"\r" in data:
+        mask |= seen == _CR
+        mask[1:] &= (seen[1:] != _LF) | (seen[:-1] != _CR)
+    return mask
+
+
+def _bounds(seen: Bytes, line_ends: Places) -> tuple[Places, Places]:
+    """Return starts and ends of lines from the offsets of LF, CR and, of CRLF, the CR."""
+    starts = np.append(0, line_ends + _end_length(seen, line_ends))
+    ends = np.append(line_ends, len(seen))
+    if starts[-1] == len(seen):  # nothing after the last line end
+        return starts[:-1], ends[:-1]
+    return starts, ends
+
+
+def _end_length(seen: Bytes, line_ends: Places) -> Places:
+    """Return 2 for each line end that is a CRLF, 1 for the others."""
+    following = np.minimum(line_ends + 1, len(seen) - 1)
+    crlf: Mask = (seen[line_ends] == _CR) & (seen[following] == _LF)
+    return np.where(crlf, 2, 1)
+
+
+def _widths(marks: _Marks, dialect: ResolvedDialect) -> tuple[npt.NDArray[np.int32], Mask]:
+    """Return the fields of each line, and the lines whose quotes are not in order."""
+    quotes = marks.kinds == ord(dialect.quote or "\0")  # no mark is a NUL
+    if not quotes.any():
+        return np.diff(marks.last, prepend=-1).astype(np.int32), np.zeros(len(marks.last), dtype=bool)
+    quotes, bad = _paired_quotes(quotes, marks.last)
+    inside = (np.cumsum(quotes, dtype=np.int32) & 1).astype(bool)
+    outside_delimiters = (marks.kinds == ord(dialect.delimiter)) & ~inside
+    widths = np.diff(np.cumsum(outside_delimiters, dtype=np.int32)[marks.last], prepend=np.int32(0)) + np.int32(1)
+    bad[_lines_of(marks.starts, _misplaced(marks.bytes, marks.at[quotes], dialect))] = True
+    return widths, bad
+
+
+def _paired_quotes(quotes: Mask, last: Places) -> tuple[Mask, Mask]:
+    """
+    Return the quotes without those of lines that leave one open, and these lines.
+
+    What is left alternates between opening and closing over all lines of the block: no line turns the next ones
+    inside out.
+    """
+    counts = np.cumsum(quotes, dtype=np.int32)[last]
+    odd = (np.diff(counts, prepend=np.int32(0)) & 1).astype(bool)
+    if odd.any():
+        quotes = quotes & ~np.repeat(odd, np.diff(last, prepend=-1))
+    return quotes, odd
+
+
+def _misplaced(seen: Bytes, quotes: Places, dialect: ResolvedDialect) -> Places:
+    """Return the quotes that open after, or close before, anything but a delimiter, a line end or their like."""
+    opening, closing = quotes[0::2], quotes[1::2]
+    fine_before = _may_touch_quotes(seen[opening - 1], dialect)
+    fine_after = _may_touch_quotes(seen[np.minimum(closing + 1, len(seen) - 1)], dialect)
+    if len(quotes):
+        fine_before[0] |= opening[0] == 0
+        fine_after[-1] |= closing[-1] == len(seen) - 1
+    return np.concatenate([opening[~fine_before], closing[~fine_after]])
+
+
+def _may_touch_quotes(neighbours: Bytes, dialect: ResolvedDialect) -> Mask:
+    fine: Mask = (neighbours == ord(dialect.delimiter)) | (neighbours == _LF) | (neighbours == _CR)
+    if dialect.escape == "double":
+        fine |= neighbours == ord(dialect.quote)
+    return fine
+
+
+def _lines_of(starts: Places, at: Places) -> Places:
+    """Return the line that each offset is in."""
+    return np.searchsorted(starts, at, side="right") - 1
+
+
+def _undecodable_lines(data: bytes, dialect: ResolvedDialect, marks: _Marks) -> Places:
+    encoding = dialect.block_encoding
+    if data.isascii():
+        return np.empty(0, dtype=np.int64)
+    if encoding != "utf-8":
+        return np.unique(_lines_of(marks.starts, np.flatnonzero(_undefined(encoding)[marks.bytes])))
+    if _decodes(data):
+        return np.empty(0, dtype=np.int64)
+    suspects = np.unique(_lines_of(marks.starts, np.flatnonzero(marks.bytes >= 0x80)))
+    bad = [line for line in suspects.tolist() if not _decodes(data[marks.starts[line] : marks.ends[line]])]
+    return np.array(bad, dtype=np.int64)
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=8)
+def _undefined(encoding: str) -> Mask:
+    """Return which of the 256 bytes mean no character in an encoding of one byte per character."""
+    return np.array([bytes([byte]).decode(encoding, "replace") == "\ufffd" for byte in range(256)])
+
+
+def _judge_backslashes(
+    data: bytes,
+    dialect: ResolvedDialect,
+    width: int,
+    marks: _Marks,
+    outcomes: Bytes,
+    widths: npt.NDArray[np.int32],
+    slow: Mask,
+) -> None:
+    """Judge every line with a backslash by itself, since what a quote in it means depends on what is before it."""
+    for line in np.unique(_lines_of(marks.starts, np.flatnonzero(marks.bytes == _BACKSLASH))).tolist():
+        fields = split_record(data[marks.starts[line] : marks.ends[line]], dialect)
+        slow[line] = True
+        if isinstance(fields, Damage):
+            outcomes[line] = Outcome.BAD_QUOTE
+            continue
+        widths[line] = len(fields)
+        outcomes[line] = _width_outcome(len(fields), width)
+
+
+def _width_outcome(found: int, width: int) -> Outcome:
+    if found == width:
+        return Outcome.OK
+    return Outcome.TOO_FEW_FIELDS if found < width else Outcome.TOO_MANY_FIELDS
+
+
+def _join_lines(
+    data: bytes,
+    dialect: ResolvedDialect,
+    width: int,
+    marks: _Marks,
+    outcomes: Bytes,
+    widths: npt.NDArray[np.int32],
+    slow: Mask,
+) -> None:
+    """
+    Make one record of lines that only together are one.
+
+    A line with a quote left open is tried with the lines after it.  If no whole record comes of that, the line is
+    a reject by itself and the next line is looked at as if nothing had happened.
+    """
+    done = 0
+    for first in np.flatnonzero(outcomes == Outcome.BAD_QUOTE).tolist():
+        if first < done:
+            continue
+        last = _last_line(data, dialect, width, marks, outcomes, first)
+        if last is None:
+            continue
+        outcomes[first] = Outcome.OK
+        outcomes[first + 1 : last + 1] = Outcome.CONTINUED
+        marks.ends[first] = marks.ends[last]
+        widths[first] = width
+        slow[first] = True
+        done = last + 1
+
+
+def _last_line(
+    data: bytes, dialect: ResolvedDialect, width: int, marks: _Marks, outcomes: Bytes, first: int
+) -> int | None:
+    """Return the line that completes the record begun in line *first*, or None."""
+    start = int(marks.starts[first])
+    quote = dialect.quote.encode()
+    if split_record(data[start : marks.ends[first]], dialect) is not Damage.OPEN_QUOTE:
+        return None
+    for line in range(first + 1, min(first + _MAX_RECORD_LINES, len(outcomes))):
+        end = int(marks.ends[line])
+        if end - start > MAX_RECORD_BYTES or outcomes[line] in _UNJOINABLE:
+            return None
+        if quote not in data[marks.starts[line] : end]:
+            continue
+        fields = split_record(data[start:end], dialect)
+        if not isinstance(fields, Damage):
+            return line if len(fields) == width else None
+        if fields is Damage.STRAY_QUOTE:
+            return None
+    return None
+
+
+_UNJOINABLE = frozenset({Outcome.TOO_LONG, Outcome.NUL_BYTE, Outcome.BAD_ENCODING})
+
+
+def count_lines(data: bytes) -> int:
+    """Return how many physical lines *data* has."""
+    seen = np.frombuffer(data, dtype=np.uint8)
+    whole = int(np.count_nonzero(_line_end_mask(data, seen, seen == _LF)))
+    return whole + (bool(data) and not data.endswith((b"\n", b"\r")))
+
+
+def record_borders(data: bytes, dialect: ResolvedDialect, width: int, *, whole: bool) -> Places:
+    """
+    Return the offsets in *data* where a record is known to have ended and the next line begins.
+
+    Args:
+        data: Bytes that begin with a record.
+        dialect: One that allows line ends in quotes.
+        width: Fields that a record must have.
+        whole: Whether *data* goes on to the end of the source.  If not, borders are left out that bytes still to
+            come could show to be inside a record.
+    """
+    found = scan(data, dialect, width)
+    begins: Places = found.starts[1:][found.outcomes[1:] != Outcome.CONTINUED]
+    return begins if whole else begins[begins <= len(data) - MAX_RECORD_BYTES]

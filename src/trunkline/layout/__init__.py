@@ -1,0 +1,1 @@
+"""Layouts: what one kind of CSV means, from TOML files to checked models."""

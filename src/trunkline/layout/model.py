@@ -1,0 +1,364 @@
+"""A layout: the description of one kind of CSV, as a frozen value with everything that follows from it.
+
+Imports no numpy, pyarrow or pandas: who only lists layouts, or loads an unchanged source, must not pay for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, PrivateAttr, StrictBool, StrictInt, StrictStr, model_validator
+
+from trunkline.errors import SettingsError, UsageError
+from trunkline.fields.clocks import check_zone
+from trunkline.layout.fields import (
+    LONGEST_NAME,
+    AmbiguousTime,
+    AnyField,
+    Column,
+    FieldBase,
+    MoneyField,
+    OneColumn,
+    Part,
+    PhoneField,
+    RegionCode,
+    TimestampField,
+    Zone,
+    check_currency,
+)
+from trunkline.layout.rules import SYSTEM, rule_problems
+from trunkline.layout.versions import RESULT_VERSION, version_of
+
+_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "growing"}
+_OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
+_TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
+_ASCII_CHARACTER = re.compile(r"[\t -~]")
+
+
+def _check_layout_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", name):
+        raise ValueError(f'found "{name}", expected small letters, digits, "_" and "-"')
+    return name
+
+
+def _check_table(table: str) -> str:
+    if not re.fullmatch(rf"({_TABLE_NAME}\.)?{_TABLE_NAME}", table):
+        raise ValueError(f'found "{table}", expected a table name in small letters, digits and "_", maybe with schema')
+    schema, _, _ = table.rpartition(".")
+    if _OWN_SCHEMAS.fullmatch(schema):
+        raise ValueError(f'found schema "{schema}", expected another: that one is not for call tables')
+    return table
+
+
+def _check_character(text: str) -> str:
+    if not _ASCII_CHARACTER.fullmatch(text):
+        raise ValueError(f"found {text!r}, expected one ASCII character")
+    return text
+
+
+def _check_quote(text: str) -> str:
+    return text if text == "" else _check_character(text)
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise ValueError(f'found "{name}", expected an encoding such as utf-8, latin-1 or cp1252') from None
+    return name
+
+
+class Dialect(Part):
+    """How the bytes of the file become fields.  What is absent is detected."""
+
+    delimiter: Annotated[StrictStr, AfterValidator(_check_character)] | None = Field(
+        default=None, description="Character between fields."
+    )
+    quote: Annotated[StrictStr, AfterValidator(_check_quote)] | None = Field(
+        default=None, description='Character around fields; "" where quotes are ordinary characters.'
+    )
+    escape: Literal["double", "backslash", "none"] | None = Field(
+        default=None, description="How a quote is written inside quotes."
+    )
+    header: StrictBool | None = Field(
+        default=None, description="Whether the first record names the columns; without, columns go by position."
+    )
+    header_lines: StrictInt | None = Field(
+        default=None, ge=1, description="Lines of the header; the names are in the first."
+    )
+    skip_lines: StrictInt | None = Field(default=None, ge=0, description="Lines before the header that are no records.")
+    encoding: Annotated[StrictStr, AfterValidator(_check_encoding)] | None = Field(
+        default=None, description="Python's name of the encoding."
+    )
+    multiline: StrictBool | None = Field(default=None, description="Whether a quoted field may hold line ends.")
+
+
+class Defaults(Part):
+    """What holds for all fields that do not say otherwise."""
+
+    timezone: Zone | None = Field(default=None, description="Zone of times that state none. `--timezone` overrides it.")
+    ambiguous_time: AmbiguousTime = Field(
+        default="reject", description="What a time means that a change from daylight saving time had twice."
+    )
+    nulls: tuple[StrictStr, ...] = Field(default=("",), description="Texts that mean NULL.")
+    region: RegionCode | None = Field(
+        default=None, description="ISO 3166 country where phone numbers without + were dialled."
+    )
+
+
+class SkipRule(Part):
+    """Records that are not calls.  They are counted as filtered; a record is filtered if any rule says so."""
+
+    column: OneColumn = Field(description="One header name or position from 1.")
+    not_in: tuple[StrictStr, ...] | None = Field(default=None, description="Only records with these texts are calls.")
+    is_in: tuple[StrictStr, ...] | None = Field(
+        default=None, alias="in", description="Records with these texts are not calls."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.not_in is None) == (self.is_in is None):
+            raise ValueError("expected either in or not_in")
+        return self
+
+
+class Layout(Part):
+    """
+    The description of one kind of CSV.
+
+    Made by `load_layout` or `parse_layout`; `with_overrides` says what the source does not.
+    """
+
+    grammar: Literal[1] = Field(description="Version of this grammar.")
+    name: Annotated[StrictStr, AfterValidator(_check_layout_name)] = Field(description="Name of the layout.")
+    extends: StrictStr | None = Field(
+        default=None, description="A built-in layout, or a file, that this one changes: its keys win, fields by name."
+    )
+    status: Literal["verified", "from manual"] | None = Field(
+        default=None, description="Verified against the program or a real file, or written from its manual."
+    )
+    table: Annotated[StrictStr, AfterValidator(_check_table)] = Field(
+        description="The call table; may have a schema in front."
+    )
+    key: tuple[StrictStr, ...] = Field(
+        default=(), description="Fields that say which call a record is; may name `system`. By default all fields."
+    )
+    event_time: StrictStr | None = Field(
+        default=None, description="Required timestamp field, in the key, that the table is partitioned by."
+    )
+    partition: Literal["day", "week", "month", "none"] = Field(
+        default="none", description="Length of a partition; stored with the table. With an event time, by default day."
+    )
+    on_conflict: Literal["reject", "skip", "replace"] = Field(
+        default="reject", description="What becomes of a record whose key is there with other values."
+    )
+    growing: StrictBool = Field(
+        default=False, description="The file is still written to: an unterminated last line waits for the next load."
+    )
+    extra: Literal["report", "keep", "refuse"] = Field(
+        default="report", description="Columns that the layout does not know: report, keep as jsonb, refuse the file."
+    )
+    dialect: Dialect = Field(default=Dialect(), description="How the bytes become fields.")
+    defaults: Defaults = Field(default=Defaults(), description="What holds for all fields that do not say otherwise.")
+    skip: tuple[SkipRule, ...] = Field(default=(), description="Records that are not calls.")
+    fields: tuple[AnyField, ...] = Field(description="The fields, in the order of the table's columns.")
+
+    _system: str | None = PrivateAttr(default=None)
+    _zone_is_configured: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        """Make the defaults that depend on other keys explicit, so that a layout always says them."""
+        if not isinstance(data, Mapping):
+            return data
+        filled = {"partition": "day" if data.get("event_time") else "none", **data}
+        if not filled.get("key") and isinstance(fields := filled.get("fields"), list | tuple):
+            names = [each.get("name") if isinstance(each, Mapping) else getattr(each, "name", None) for each in fields]
+            filled["key"] = list(dict.fromkeys(name for name in names if isinstance(name, str)))
+        return filled
+
+    @model_validator(mode="after")
+    def _follow_rules(self) -> Self:
+        if problems := list(rule_problems(self)):
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def system(self) -> str | None:
+        """The switch, PBX or portal that wrote the source, as the user says; never in a layout file."""
+        return self._system
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that the layout fills, in order; the table has four more (`RESERVED`)."""
+        columns = tuple(column for field in self.fields for column in field.columns)
+        return (*columns, _EXTRA) if self.extra == "keep" else columns
+
+    @property
+    def fingerprint(self) -> str:
+        """
+        Hash, in hex, of everything that changes what becomes of a record: the layout with its overrides, and the
+        versions of our rules and of the data that they use.  Not of its name, status or partition.
+        """
+        content = self.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_RESULT)
+        content["versions"] = self._versions()
+        if SYSTEM in self.key:
+            content[SYSTEM] = self._system
+        return _digest(content)
+
+    @property
+    def key_fingerprint(self) -> str:
+        """
+        Hash, in hex, of everything that changes which key a record gets, but for its zone, its currency and its
+        system: a table holds calls of many zones, so the books keep these apart.
+        """
+        return _digest({"version": 1, "key": [self._key_part(name) for name in self.key]})
+
+    @property
+    def zones(self) -> str:
+        """The zones that times without one are read in, comma-joined; "" where every time states its own."""
+        zones = (self.zone_of(field) for field in self._zoned_fields())
+        return ", ".join(dict.fromkeys(zone for zone in zones if zone))
+
+    @property
+    def currencies(self) -> str:
+        """The currencies that the layout or the user states, comma-joined; "" where records state them or nobody."""
+        return ", ".join(dict.fromkeys(field.currency for field in self._money_fields() if field.currency))
+
+    @property
+    def tz_source(self) -> Literal["stated", "configured", ""]:
+        """Who says the zones: the layout, the user, or nobody as none is needed."""
+        if not self.zones:
+            return ""
+        uses_default = any(field.timezone is None for field in self._zoned_fields())
+        return "configured" if uses_default and self._zone_is_configured else "stated"
+
+    def zone_of(self, field: TimestampField) -> str | None:
+        """Return the zone of texts of *field* that state no offset; None: nobody said it."""
+        return field.timezone or self.defaults.timezone
+
+    def ambiguous_time_of(self, field: TimestampField) -> AmbiguousTime:
+        """Return what a time that its zone had twice means in *field*."""
+        return field.ambiguous_time or self.defaults.ambiguous_time
+
+    def nulls_of(self, field: FieldBase) -> tuple[str, ...]:
+        """Return the texts that mean NULL in *field*."""
+        return self.defaults.nulls if field.nulls is None else field.nulls
+
+    def region_of(self, field: PhoneField) -> str | None:
+        """Return the country where numbers of *field* without "+" were dialled."""
+        return field.region or self.defaults.region
+
+    def field(self, name: str) -> AnyField:
+        """Return the field of that name, or raise KeyError."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise KeyError(name)
+
+    def with_overrides(
+        self, *, timezone: str | None = None, currency: str | None = None, system: str | None = None
+    ) -> Layout:
+        """
+        Return the layout with what the user says in place of what it says itself.
+
+        Args:
+            timezone: Zone of times without one, in place of that of `[defaults]`.  A field with its own keeps it.
+            currency: ISO 4217 code of all amounts whose record does not state it.
+            system: Name of the switch, PBX or portal; "" is none.
+
+        Raises:
+            SettingsError: If one of them cannot be used, or the layout has amounts in several currencies.
+        """
+        layout = self.model_copy()
+        if timezone is not None:
+            defaults = self.defaults.model_copy(update={"timezone": _checked("timezone", timezone, check_zone)})
+            layout = layout.model_copy(update={"defaults": defaults})
+            layout._zone_is_configured = True
+        if currency is not None:
+            code = _checked("currency", currency, check_currency)
+            layout = layout.model_copy(
+                update={"fields": tuple(self._in_currency(field, code) for field in self.fields)}
+            )
+        if system is not None:
+            layout._system = system or None
+        return layout
+
+    def check_complete(self) -> None:
+        """
+        Make sure that everything is said that must be known before a record can be read.
+
+        Raises:
+            UsageError: If times are local and nobody says in which zone.
+        """
+        missing = [field.name for field in self._zoned_fields() if self.zone_of(field) is None]
+        never_stated = [name for name in missing if not self._timestamp(name).may_state_offset]
+        if never_stated:
+            raise UsageError(
+                f"layout {self.name!r} has local times ({', '.join(never_stated)}), and nobody says in which zone",
+                hint="give it with '--timezone', such as --timezone Africa/Nairobi",
+            )
+
+    def _timestamp(self, name: str) -> TimestampField:
+        return next(field for field in self._zoned_fields() if field.name == name)
+
+    def _zoned_fields(self) -> Iterator[TimestampField]:
+        return (field for field in self.fields if isinstance(field, TimestampField) and not field.states_offset)
+
+    def _money_fields(self) -> Iterator[MoneyField]:
+        return (field for field in self.fields if isinstance(field, MoneyField))
+
+    def _in_currency(self, field: AnyField, code: str) -> AnyField:
+        if not isinstance(field, MoneyField) or field.currency_from is not None:
+            return field
+        if "," in self.currencies:
+            raise SettingsError(
+                f"layout {self.name!r} has amounts in {self.currencies}, one currency cannot stand for all",
+                hint="change the layout's fields instead",
+                where="currency",
+            )
+        return field.model_copy(update={"currency": code})
+
+    def _versions(self) -> dict[str, object]:
+        versions: dict[str, object] = {"result": RESULT_VERSION}
+        if self.zones:
+            versions["tzdata"] = version_of("tzdata")
+        if any(isinstance(field, PhoneField) for field in self.fields):
+            versions["phonenumbers"] = version_of("phonenumbers")
+        return versions
+
+    def _key_part(self, name: str) -> object:
+        if name == SYSTEM:
+            return SYSTEM
+        field = self.field(name)
+        part: dict[str, object] = {"type": field.type, "nulls": sorted(self.nulls_of(field)), **field.key_options()}
+        if isinstance(field, TimestampField):
+            part |= {"ambiguous_time": self.ambiguous_time_of(field)}
+        return part
+
+
+_EXTRA = Column(
+    name="extra",
+    pg_type="jsonb",
+    arrow_type="string",
+    source="all that the layout does not know",
+    field="",
+    not_null=False,
+)
+
+
+def _checked(setting: str, value: str, check: Callable[[str], str]) -> str:
+    try:
+        return check(value)
+    except ValueError as exc:
+        raise SettingsError(str(exc), where=setting) from exc
+
+
+def _digest(content: object) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""Loading: typed calls staged, sealed and published in PostgreSQL."""

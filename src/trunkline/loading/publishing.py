@@ -1,0 +1,399 @@
+"""Publish: one short transaction makes a load's staged calls visible, together with its books.
+
+Staged tables become partitions where none exists; the others are merged.  The unique index of the call table
+decides what is once; every writer holds the call table's lock, so that what is compared stays true until the
+commit, while readers go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from psycopg2 import sql
+
+from trunkline.books.writing import (
+    Content,
+    OpenLoad,
+    ReadRaw,
+    Terms,
+    check_terms,
+    close_loaded,
+    count_staged,
+    find_unchanged,
+)
+from trunkline.database.connection import LockSpace
+from trunkline.database.queries import Queries
+from trunkline.errors import DatabaseError, RefusedError
+from trunkline.loading.staging import (
+    BOUNDS_CHECK,
+    STAGING_SCHEMA,
+    StagedTable,
+    aside_table,
+    copy_rejects,
+    drop_stage,
+    index_name,
+    measures,
+    repeats_table,
+    same_key,
+    staged_tables,
+)
+from trunkline.loading.tables import CallTable, identifiers
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from trunkline.settings.resolution import MaxRejects
+
+
+query = Queries("loading")
+
+
+class UnchangedError(Exception):
+    """Another runner published the same content first: *load_id* is its load.  Not an error for the user."""
+
+    def __init__(self, load_id: int) -> None:
+        super().__init__(load_id)
+        self.load_id = load_id
+
+
+class TooManyRejectsError(RefusedError):
+    """
+    More records were rejected than allowed, or none was left to load.
+
+    Attributes:
+        conflicts: Those that were found by comparing with the call table; the rollback takes them back.
+    """
+
+    def __init__(self, message: str, *, conflicts: Sequence[Conflict], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.conflicts = tuple(conflicts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """A record whose key is loaded with other values, and where the call came from that was kept."""
+
+    source_line: int
+    kept_load_id: int
+    kept_source_line: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Partition:
+    """A partition of the call table, as it is: bounds None where the call table is not partitioned."""
+
+    oid: int
+    lower: datetime | None
+    upper: datetime | None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Outcome:
+    """What a publish touched: the tables that hold its calls or their twins, and how many calls it replaced."""
+
+    relations: set[int] = field(default_factory=set)
+    replaced: int = 0
+
+
+def publish(
+    cursor: Cursor,
+    table: CallTable,
+    load: OpenLoad,
+    terms: Terms,
+    content: Content,
+    *,
+    on_conflict: str,
+    max_rejects: MaxRejects | None,
+    read_raw: ReadRaw,
+) -> None:
+    """
+    Publish a staged and sealed load, in the caller's transaction, which ends with this.
+
+    Doing it again after a commit whose reply was lost changes nothing.
+
+    Raises:
+        UnchangedError: If another runner published the same content meanwhile.
+        ReloadNeededError: If the call table holds this system's calls on other terms.
+        TooManyRejectsError: If more records are rejected than *max_rejects* allows.
+    """
+    if _is_published(cursor, load):
+        return
+    cursor.execute(query("lock_call_table", table=table.identifier))
+    if not load.reloads and (other := find_unchanged(cursor, terms, content.hash)) is not None:
+        raise UnchangedError(other)
+    check_terms(cursor, table, terms, load.reloads)
+    cursor.execute(query("own_change"))
+    if load.reloads:
+        _take_back(cursor, table, load)
+    outcome = _place(cursor, table, load, on_conflict=on_conflict)
+    conflicts = _conflicts(cursor, load)
+    reject_conflicts(cursor, load, conflicts, read_raw)
+    _check_rejects(cursor, load, max_rejects, conflicts)
+    _write_books(cursor, table, load, content, outcome)
+    drop_stage(cursor, load.load_id)
+
+
+def _is_published(cursor: Cursor, load: OpenLoad) -> bool:
+    cursor.execute(query("lock_load"), {"load_id": load.load_id})
+    row = cursor.fetchone()
+    if row is None or str(row[1]) != load.token or row[0] not in ("running", "loaded"):
+        raise DatabaseError(
+            f"load {load.load_id} was given up or taken over by another run",
+            hint="run the same command again: what is loaded stays loaded once",
+        )
+    return bool(row[0] == "loaded")
+
+
+def _take_back(cursor: Cursor, table: CallTable, load: OpenLoad) -> None:
+    reloads = list(load.reloads)
+    cursor.execute(query("take_back", table=table.identifier), {"load_ids": reloads})
+    cursor.execute(query("forget_touched"), {"load_id": load.load_id, "load_ids": reloads})
+
+
+def _place(cursor: Cursor, table: CallTable, load: OpenLoad, *, on_conflict: str) -> _Outcome:
+    """Attach each staged table whose partition does not exist; merge the others."""
+    outcome = _Outcome()
+    partitions = _partitions(cursor, table)
+    attachable = table.is_partitioned and not _replicated(cursor, table)
+    for staged in staged_tables(cursor, load.load_id):
+        touched = [p for p in partitions if _overlap(p, staged)]
+        if touched or not table.is_partitioned:
+            outcome.replaced += _merge(cursor, table, load, staged, on_conflict=on_conflict, outcome=outcome)
+            outcome.relations.update(p.oid for p in touched)
+        elif attachable:
+            outcome.relations.add(_attach(cursor, table, load, staged))
+        else:
+            outcome.relations.add(_add_partition(cursor, table, load, staged))
+            _merge(cursor, table, load, staged, on_conflict=on_conflict, outcome=outcome)
+    if not table.is_partitioned:
+        outcome.relations.add(_oid(cursor, table.qualified))
+    return outcome
+
+
+def _partitions(cursor: Cursor, table: CallTable) -> list[_Partition]:
+    cursor.execute(query("partitions"), {"call_table": table.qualified})
+    return [_Partition(oid=oid, lower=lower, upper=upper) for oid, _, _, lower, upper in cursor.fetchall()]
+
+
+def _overlap(partition: _Partition, staged: StagedTable) -> bool:
+    if partition.lower is None or partition.upper is None or staged.lower is None or staged.upper is None:
+        return True
+    return partition.lower < staged.upper and staged.lower < partition.upper
+
+
+def _replicated(cursor: Cursor, table: CallTable) -> bool:
+    """Tell whether the table is in a logical publication: rows of attached tables do not reach subscribers."""
+    cursor.execute(query("is_published_table"), {"call_table": table.qualified})
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
+    name = _partition_name(cursor, table, load, staged)
+    index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
+    cursor.execute(query("rename_index", index=index, name=sql.Identifier(index_name(name))))
+    cursor.execute(query("take_staged", staged=staged.identifier, name=sql.Identifier(name)))
+    cursor.execute(
+        query("move_staged", staged=sql.Identifier(STAGING_SCHEMA, name), schema=sql.Identifier(table.schema))
+    )
+    return _attach_relation(cursor, table, staged, name, bounded=True)
+
+
+def _add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
+    name = _partition_name(cursor, table, load, staged)
+    relation = sql.Identifier(table.schema, name)
+    cursor.execute(query("make_partition", relation=relation, table=table.identifier))
+    return _attach_relation(cursor, table, staged, name, bounded=False)
+
+
+def _attach_relation(cursor: Cursor, table: CallTable, staged: StagedTable, name: str, *, bounded: bool) -> int:
+    relation = sql.Identifier(table.schema, name)
+    cursor.execute(
+        query(
+            "attach_partition",
+            table=table.identifier,
+            relation=relation,
+            lower=sql.Literal(staged.lower),
+            upper=sql.Literal(staged.upper),
+        )
+    )
+    if bounded:
+        cursor.execute(query("drop_bounds", relation=relation, name=sql.Identifier(BOUNDS_CHECK)))
+    return _oid(cursor, relation.as_string(cursor))
+
+
+def _partition_name(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> str:
+    """Return a free name for a partition: the table's and its first day's, with the load's where that is taken."""
+    if staged.lower is None:
+        raise DatabaseError(f"{staged.relation} has no bounds to be attached with")
+    # PostgreSQL cuts names at 63 bytes; the end is what tells partitions apart.
+    name = f"{table.name.encode()[:40].decode(errors='ignore')}_{staged.lower:%Y%m%d}"
+    qualified = sql.Identifier(table.schema, name).as_string(cursor)
+    cursor.execute(query("relation_exists"), {"name": qualified})
+    row = cursor.fetchone()
+    return f"{name}_{load.load_id}" if row and row[0] else name
+
+
+def _merge(
+    cursor: Cursor,
+    table: CallTable,
+    load: OpenLoad,
+    staged: StagedTable,
+    *,
+    on_conflict: str,
+    outcome: _Outcome,
+) -> int:
+    """Insert the calls that the call table does not have; return how many it had replaced."""
+    twins = {
+        "aside": aside_table(load.load_id),
+        "staged": staged.identifier,
+        "table": table.identifier,
+        "same_key": same_key(table, "s", "k"),
+        "bounds": _bounds(table, staged),
+    }
+    values = {
+        "s_values": identifiers(table.value_columns, "s"),
+        "k_values": identifiers(table.value_columns, "k"),
+    }
+    cursor.execute(
+        query("compare_with_table", **twins, **values, **measures(table, "s")),
+        {"on_conflict": on_conflict},
+    )
+    replaced = 0
+    if on_conflict != "replace":
+        cursor.execute(
+            query("compare_repeats", repeats=repeats_table(load.load_id), **twins, **values),
+            {"on_conflict": on_conflict},
+        )
+    else:
+        cursor.execute(query("replace_calls", **twins))
+        replaced, relations = _counted(cursor)
+        if relations:
+            cursor.execute(query("forget_relations"), {"load_id": load.load_id, "relations": relations})
+    names = {"load_id": load.load_id, "relation": staged.relation}
+    cursor.execute(query("drop_sums"), names)
+    cursor.execute(
+        query(
+            "merge_staged",
+            aside=aside_table(load.load_id),
+            staged=staged.identifier,
+            table=table.identifier,
+            columns=identifiers(table.columns),
+            s_columns=identifiers(table.columns, "s"),
+            sums=_named_measures(table),
+        ),
+        names,
+    )
+    return replaced
+
+
+def _counted(cursor: Cursor) -> tuple[int, list[int]]:
+    row = cursor.fetchone()
+    return (0, []) if row is None else (int(row[0]), list(row[1]))
+
+
+def _bounds(table: CallTable, staged: StagedTable) -> sql.Composable:
+    """Return the condition that lets the planner leave out the other partitions."""
+    if staged.lower is None:
+        return sql.SQL("true")
+    return sql.SQL("k.{time} >= {lower} and k.{time} < {upper}").format(
+        time=sql.Identifier(str(table.event_time)),
+        lower=sql.Literal(staged.lower),
+        upper=sql.Literal(staged.upper),
+    )
+
+
+def _named_measures(table: CallTable) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("{} as {}").format(value, sql.Identifier(name)) for name, value in measures(table, None).items()
+    )
+
+
+def _conflicts(cursor: Cursor, load: OpenLoad) -> list[Conflict]:
+    cursor.execute(query("conflicts", aside=aside_table(load.load_id)))
+    return [
+        Conflict(source_line=line, kept_load_id=kept_load, kept_source_line=kept_line)
+        for line, kept_load, kept_line in cursor.fetchall()
+    ]
+
+
+def reject_conflicts(cursor: Cursor, load: OpenLoad, conflicts: Sequence[Conflict], read_raw: ReadRaw) -> None:
+    """Keep conflicts among the rejects, with the original bytes of the records."""
+    if not conflicts:
+        return
+    raws = read_raw([conflict.source_line for conflict in conflicts])
+    found = [raws[conflict.source_line] for conflict in conflicts]
+    copy_rejects(
+        cursor,
+        load.load_id,
+        lines=np.array([conflict.source_line for conflict in conflicts], dtype=np.int64),
+        offsets=[offset for offset, _ in found],
+        raws=[raw for _, raw in found],
+        rest={
+            "field": pa.nulls(len(conflicts), pa.string()),
+            "code": pa.repeat(pa.scalar("conflict"), len(conflicts)),
+            "message": pa.array([_conflict_message(conflict) for conflict in conflicts]),
+            "kept_load_id": pa.array([conflict.kept_load_id for conflict in conflicts], pa.int64()),
+            "kept_source_line": pa.array([conflict.kept_source_line for conflict in conflicts], pa.int64()),
+        },
+    )
+
+
+def _conflict_message(conflict: Conflict) -> str:
+    kept = f"load {conflict.kept_load_id}, line {conflict.kept_source_line}"
+    return f"the call of {kept} has the same key and other values, and was kept"
+
+
+def _check_rejects(
+    cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | None, conflicts: Sequence[Conflict]
+) -> None:
+    counts = count_staged(cursor, load.load_id)
+    if max_rejects is not None and not max_rejects.allows(counts.rejected, counts.read):
+        raise TooManyRejectsError(
+            f"{counts.rejected} of {counts.read} records were rejected, allowed are {max_rejects}",
+            conflicts=conflicts,
+            hint=f"see 'trunkline rejects list --load {load.load_id}', or allow more with '--max-rejects'",
+        )
+    if counts.rejected and not counts.typed:
+        raise TooManyRejectsError(
+            f"none of {counts.read} records could be loaded",
+            conflicts=conflicts,
+            hint=f"see 'trunkline rejects list --load {load.load_id}'; is this the right layout?",
+        )
+
+
+def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Content, outcome: _Outcome) -> None:
+    cursor.execute(
+        query("add_partitions"),
+        {"load_id": load.load_id, "call_table": table.qualified, "relations": sorted(outcome.relations)},
+    )
+    aside = aside_table(load.load_id)
+    cursor.execute(query("add_totals", aside=aside), {"load_id": load.load_id})
+    cursor.execute(query("set_aside", aside=aside))
+    duplicates, duplicates_in_source, conflicts = _three(cursor.fetchall())
+    cursor.execute(query("publish_order"), {"space": LockSpace.BOOKS})
+    close_loaded(
+        cursor,
+        load,
+        content,
+        set_aside=(duplicates, duplicates_in_source, conflicts),
+        replaced=outcome.replaced,
+    )
+
+
+def _three(rows: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
+    first, second, third = rows[0]
+    return int(first), int(second), int(third)
+
+
+def _oid(cursor: Cursor, qualified: str) -> int:
+    cursor.execute("select %s::regclass::oid", (qualified,))
+    row = cursor.fetchone()
+    if row is None:
+        raise DatabaseError(f"{qualified} is not there")
+    return int(row[0])

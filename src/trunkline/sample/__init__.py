@@ -1,0 +1,1 @@
+"""Realistic call logs of any size, clean or dirty."""

@@ -1,0 +1,1 @@
+"""Sources: files, folders, archives, pipes and URLs as one kind of thing to read."""
