@@ -95,11 +95,14 @@ def modules_page() -> str:
         "# Modules",
         "What each module of the package says it is for. [Architecture](../architecture.md) orders them.",
     ]
-    for file in sorted(PACKAGE.glob("[!_]*.py")):
+    for file in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        if name.startswith("__"):
+            continue
         job = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
         # The errors draw a tree, the guard describes its input in columns: both only read well as they are written.
         text = f"```text\n{job}\n```" if re.search("├──|^    ", job, re.MULTILINE) else job
-        parts += [f"## `{file.stem}`", text]
+        parts += [f"## `{name}`", text]
     return "\n\n".join(parts) + "\n"
 
 

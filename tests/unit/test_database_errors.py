@@ -112,7 +112,7 @@ def test_each_address_is_told_once_and_advice_not_at_all():
     ("error", "expected"),
     [
         (psycopg2.InterfaceError("connection already closed"), DatabaseAwayError),
-        (psycopg2.InterfaceError("cursor already closed"), DatabaseError),
+        (psycopg2.InterfaceError("cursor already closed"), DatabaseAwayError),
         (psycopg2.DatabaseError("error with status PGRES_TUPLES_OK and no message from the libpq"), DatabaseAwayError),
         (psycopg2.ProgrammingError("no results to fetch"), DatabaseError),
         (psycopg2.DataError("unable to parse 254700987654"), DatabaseError),

@@ -8,8 +8,11 @@ import pytest
 
 import trunkline
 
+PACKAGE = Path(trunkline.__path__[0])
 MODULES = sorted(
-    file.stem for file in Path(trunkline.__path__[0]).glob("*.py") if ">>> " in file.read_text(encoding="utf-8")
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+    for file in PACKAGE.rglob("*.py")
+    if ">>> " in file.read_text(encoding="utf-8")
 )
 
 

@@ -445,7 +445,8 @@ def test_local_times_in_no_zone_cannot_be_read():
 def test_layouts_cost_no_imports():
     """Who lists layouts, or loads an unchanged source, does not wait for numpy, pyarrow or pandas."""
     code = (
-        "import sys, trunkline.layout as l, trunkline.detect, trunkline.propose, trunkline.settings; "
+        "import sys, trunkline.layout.files as l, trunkline.detect.recognition, trunkline.detect.proposal; "
+        "import trunkline.settings.resolution; "
         "l.builtin_layouts(); print({'numpy', 'pyarrow', 'pandas', 'psycopg2', 'redis'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
