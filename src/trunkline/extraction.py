@@ -6,6 +6,7 @@ counted against the scan.
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import reduce
@@ -207,6 +208,8 @@ def _read_fast(data: bytes, width: int, dialect: ResolvedDialect) -> pa.RecordBa
         data = data.decode(dialect.block_encoding).encode()
     if not data.endswith((b"\n", b"\r")):
         data += b"\n"  # Arrow finds no columns in a lone line without an end
+    if data.startswith(codecs.BOM_UTF8):
+        data = b"\n" + data  # Arrow skips one at its beginning, where it is data: only a source's own start has a mark
     names = _numbers(width)
     read = pd.read_csv(
         io.BytesIO(data),

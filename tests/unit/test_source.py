@@ -27,7 +27,7 @@ DATA = b"a,b\n" + b"1001,$1.20\n" * 10_000
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
-    from backports import zstd
+    import backports.zstd as zstd
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

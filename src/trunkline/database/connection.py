@@ -135,7 +135,7 @@ def _parse_url(url: str) -> dict[str, str]:
         raise SettingsError(f'the database URL starts with "{scheme[1]}://"', hint=_EXPECTED)
     try:
         parts = psycopg2.extensions.parse_dsn(url)
-    except psycopg2.ProgrammingError:
+    except (psycopg2.ProgrammingError, UnicodeDecodeError):
         raise SettingsError("the database URL cannot be read", hint=_EXPECTED) from None  # libpq quotes it
     if scheme and not _is_unambiguous(url[scheme.end() :], parts):
         raise SettingsError("the database URL cannot be read", hint=_EXPECTED)
