@@ -11,7 +11,7 @@ import trustme
 from tests.cache_blocks import text_block
 from tests.cache_servers import answering, listening, running_valkey
 from tests.faults import Proxy
-from trunkline.cache import connect_cache
+from trunkline.cache.store import connect_cache
 
 
 @pytest.fixture(scope="module")
