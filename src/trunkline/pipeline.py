@@ -310,6 +310,8 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
             with worker.cursor() as cursor:
                 cursor.execute("set local synchronous_commit = off")
                 cursor.execute("set local maintenance_work_mem = '128MB'")
+                # A tenth of the usual sample: it was three quarters of the time of sealing a day of 26,000 calls.
+                cursor.execute("set local default_statistics_target = 10")
                 seal(cursor, job.table, load.load_id, staged, on_conflict=job.layout.on_conflict)
             worker.commit()
 
