@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from trunkline.sources.source import Source
 
 KEPT_CONFLICTS = 1_000  # of a refused source, as of its other rejects
-BLOCKS_WAITING = 2  # per worker: one in work, one ready
+BLOCKS_WAITING = 1  # beside those in work: framing is quicker than any worker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,7 +256,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         return block, Costs(extract_s=worked.extract_s, transform_s=worked.transform_s, load_s=thread_time() - began)
 
     with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
-        for block, costs in each(executor, work, framed.blocks, in_work=job.workers * BLOCKS_WAITING):
+        for block, costs in each(executor, work, framed.blocks, in_work=job.workers + BLOCKS_WAITING):
             positions.add(block.position)
             attempts.costs += costs
             job.progress.advance(len(block.data), block.lines)
@@ -316,7 +316,7 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
             worker.commit()
 
     with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
-        for _ in each(executor, work, unsealed, in_work=job.workers * BLOCKS_WAITING):
+        for _ in each(executor, work, unsealed, in_work=job.workers + BLOCKS_WAITING):
             pass
 
 

@@ -64,6 +64,8 @@ def _program(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line *arguments*, by default the process's own, and exit."""
+    # Arrow's own allocator keeps what it was given: a quarter of the memory of a large load (430 MB, not 330).
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     sys.exit(execute(sys.argv[1:] if arguments is None else arguments))
 
 
