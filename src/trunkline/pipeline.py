@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from trunkline import __version__
 from trunkline.blocks import Block, RawRecords
 from trunkline.books.account import Books, CacheCounts, Seconds
+from trunkline.books.reading import show_load
 from trunkline.books.writing import (
     Attempts,
     Content,
@@ -37,7 +38,6 @@ from trunkline.books.writing import (
     left_loads,
     loads_of_content,
     own_load,
-    read_books,
     refuse_load,
     staged_blocks,
     unchanged_books,
@@ -144,8 +144,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
             _drop(connection, load)
             if unchanged.load_id in attempts.load_ids:
                 return _finish(connection, job, unchanged.load_id, attempts)
-            with connection.cursor() as cursor:
-                return unchanged_books(cursor, unchanged.load_id, job.source.name, attempts)
+            return unchanged_books(connection, unchanged.load_id, job.source.name, attempts)
         except TooManyRejectsError as refusal:
             _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS])
         except RefusedError as refusal:
@@ -408,6 +407,6 @@ def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) 
         add_costs(cursor, load_id, cache, seconds)
         disown_load(cursor, load_id)
         _give_up(cursor, left_loads(cursor, job.resume_key))
-        books = read_books(cursor, load_id)
+    books = show_load(connection, load_id).books
     connection.commit()
     return books

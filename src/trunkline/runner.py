@@ -141,7 +141,7 @@ class _Run:
             if not attempts.load_ids and not self.settings.reload:
                 load_id = find_unchanged(cursor, terms, content.hash)
                 if load_id is not None:
-                    return unchanged_books(cursor, load_id, source.name, attempts)
+                    return unchanged_books(connection, load_id, source.name, attempts)
         return self._load_changed(source, layout, content, attempts, table, terms)
 
     def _load_changed(

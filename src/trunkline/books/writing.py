@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from trunkline.books.account import Books, CacheCounts, Seconds, Totals
+from trunkline.books.account import Books, CacheCounts, Seconds
+from trunkline.books.reading import show_load
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseError, ReloadNeededError
 
 if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.layout.files import Layout
@@ -300,49 +301,14 @@ def add_costs(cursor: Cursor, load_id: int, cache: CacheCounts, seconds: Seconds
     )
 
 
-def read_books(cursor: Cursor, load_id: int) -> Books:
-    """Return the books of a load, as they stand in the database."""
-    cursor.execute(query("books_of"), {"load_id": load_id})
-    if cursor.description is None:
-        raise DatabaseError("PostgreSQL sent no books")
-    row: dict[str, Any] = dict(zip((column.name for column in cursor.description), _row(cursor), strict=True))
-    return Books(
-        source=row["source"],
-        layout=row["layout"],
-        status=row["status"],
-        load_id=row["id"],
-        read=row["read"],
-        loaded=row["loaded"],
-        duplicates=row["duplicates"],
-        duplicates_in_source=row["duplicates_in_source"],
-        rejected=row["rejected"],
-        rejected_by=dict(row["rejected_by"]),
-        filtered=row["filtered"],
-        conflicts=row["conflicts"],
-        totals=_read_totals(cursor, load_id),
-        cache=CacheCounts(hits=row["cache_hits"], misses=row["cache_misses"]),
-        seconds=Seconds(**row["seconds"]),
-        reason=row["reason"],
-    )
-
-
-def unchanged_books(cursor: Cursor, load_id: int, source: str, attempts: Attempts) -> Books:
+def unchanged_books(connection: Connection, load_id: int, source: str, attempts: Attempts) -> Books:
     """Return the books of *source* whose content *load_id* brought before: its counts and totals, and our own costs."""
     return replace(
-        read_books(cursor, load_id),
+        show_load(connection, load_id).books,
         status="unchanged",
         source=source,
         cache=CacheCounts(hits=attempts.costs.hits, misses=attempts.costs.misses),
         seconds=Seconds(total=perf_counter() - attempts.began),
-    )
-
-
-def _read_totals(cursor: Cursor, load_id: int) -> Totals:
-    cursor.execute(query("totals_of"), {"load_id": load_id})
-    rows = cursor.fetchall()
-    return Totals(
-        duration_s=sum((amount for measure, _, amount in rows if measure == "duration_s"), Decimal(0)),
-        cost={currency: amount for measure, currency, amount in rows if measure == "cost"},
     )
 
 

@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, TypedBlock
 from trunkline.books.account import Books
+from trunkline.books.reading import show_load
 from trunkline.books.writing import (
     Attempts,
     Content,
@@ -25,7 +26,6 @@ from trunkline.books.writing import (
     begin_load,
     check_terms,
     find_unchanged,
-    read_books,
     terms_of,
     unchanged_books,
 )
@@ -95,7 +95,7 @@ def load(
         terms = terms_of(layout, table, str(calls.attrs.get("source", "DataFrame")))
         unchanged = find_unchanged(cursor, terms, content.hash)
         if unchanged is not None:
-            return unchanged_books(cursor, unchanged, terms.source, Attempts())
+            return unchanged_books(connection, unchanged, terms.source, Attempts())
         check_terms(cursor, table, terms, ())
         opened = begin_load(cursor, terms, content=content, resume_key=None)
         _stage(cursor, table, layout, opened, typed, kept)
@@ -109,7 +109,7 @@ def load(
             max_rejects=None,
             read_raw=_raw_reader(calls, typed),
         )
-        return read_books(cursor, opened.load_id)
+        return show_load(connection, opened.load_id).books
 
 
 def _typed(calls: pd.DataFrame, layout: Layout) -> TypedBlock:

@@ -462,16 +462,6 @@ select
     (select count(*) from trunkline.rejects where load_id = %(load_id)s),
     (select count(*) from trunkline.rejects where load_id = %(load_id)s and code = 'conflict')
 
--- name: books_of
--- The books of a load, as they stand.
-select id, source, system, layout, status, reason, read, loaded, duplicates, duplicates_in_source, rejected,
-    rejected_by, filtered, conflicts, cache_hits, cache_misses, seconds
-from trunkline.loads where id = %(load_id)s
-
--- name: totals_of
--- What a load loaded, by measure and currency.
-select measure, currency, loaded from trunkline.totals where load_id = %(load_id)s order by measure, currency
-
 -- name: find_call_table
 -- What is remembered of a call table, and whether it is still there.
 select layout, key_fields, key_fingerprint, event_time, partition, to_regclass(name) is not null
