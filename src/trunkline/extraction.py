@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from trunkline.framing.dialect import ResolvedDialect, resolve_dialect
 from trunkline.framing.records import Damage, split_record
 from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, scan
 from trunkline.layout.files import Layout, load_layout
-from trunkline.sources.source import open_source
+from trunkline.sources.source import Source, open_source
 
 if TYPE_CHECKING:
     import os
@@ -86,25 +86,27 @@ def extract(source: SourceLike, layout: Layout | str, redis: redis_py.Redis | Bl
         - ``records``: `RawRecords`, the original bytes of all,
         - ``source``: the name of the source without credentials,
         - ``read``: how many records there were, rejects included,
-        - ``content_hash``: BLAKE3 of the source as stored, in hex.
+        - ``content_hash``: BLAKE3 of the source as stored, in hex,
+        - ``bytes``: its size as stored.
 
     Raises:
         SourceError: If the source cannot be read.
         SourceChangedError: If it changed meanwhile.
         LayoutError: If the layout, or its dialect, cannot be.
     """
-    frames = list(extract_blocks(source, layout, redis))
-    if len(frames) == 1:
-        return frames[0]
+    with open_source(source) as opened:
+        content = {"content_hash": opened.content_hash(), "bytes": opened.size}
+        frames = list(_frames(opened, layout, redis))
     parts = [part.attrs for part in frames]
     for part in frames:
         part.attrs = {}  # pandas compares them when it joins frames
-    whole = pd.concat(frames)
+    whole = pd.concat(frames) if len(frames) > 1 else frames[0]
     rejects = [part["rejects"] for part in parts if len(part["rejects"])] or [parts[0]["rejects"]]
     whole.attrs = parts[0] | {
         "rejects": RejectTable(pd.concat(rejects, ignore_index=True)),
         "records": reduce(add, (part["records"] for part in parts)),
         "read": sum(part["read"] for part in parts),
+        **content,
     }
     return whole
 
@@ -115,36 +117,42 @@ def extract_blocks(
     """
     Yield what `extract` returns, block by block, in bounded memory; at least one frame, though it may have no rows.
 
-    What is wrong with the source as a whole, a change while it was read say, is raised after its last block.
+    The attrs ``content_hash`` and ``bytes`` are those of the block: each can be loaded by itself, and is unchanged
+    by itself.  What is wrong with the source as a whole, a change while it was read say, is raised after its last
+    block.
     """
+    with open_source(source) as opened:
+        yield from _frames(opened, layout, redis)
+
+
+def _frames(opened: Source, layout: Layout | str, redis: redis_py.Redis | BlockCache | None) -> Iterator[pd.DataFrame]:
     layout = load_layout(layout) if isinstance(layout, str) else layout
     cache = cache_for(redis)
-    with open_source(source) as opened:
-        content_hash = opened.content_hash()
-        dialect = resolve_dialect(opened.sample(), layout.dialect)
-        framed = frame(opened.chunks(), dialect)
-        to_frame = _frame_maker(framed.header, dialect, {"source": opened.name, "content_hash": content_hash})
-        nothing = True
-        for block in framed.blocks:
-            nothing = False
-            identity = block_identity(block, framed.header, dialect)
-            text = cache.get_text(identity)
-            if text is None:
-                text = extract_block(block, framed.header, dialect)
-                cache.put_text(identity, text)
-            yield to_frame(block, text)
-        if nothing:
-            block = Block(position=0, first_byte=0, first_line=1, data=b"", lines=0)
-            yield to_frame(block, extract_block(block, framed.header, dialect))
-        opened.check_unchanged()
+    dialect = resolve_dialect(opened.sample(), layout.dialect)
+    framed = frame(opened.chunks(), dialect)
+    to_frame = _frame_maker(framed.header, dialect, opened.name)
+    nothing = True
+    for block in framed.blocks:
+        nothing = False
+        identity = block_identity(block, framed.header, dialect)
+        text = cache.get_text(identity)
+        if text is None:
+            text = extract_block(block, framed.header, dialect)
+            cache.put_text(identity, text)
+        yield to_frame(block, text, identity)
+    if nothing:
+        block = Block(position=0, first_byte=0, first_line=1, data=b"", lines=0)
+        identity = block_identity(block, framed.header, dialect)
+        yield to_frame(block, extract_block(block, framed.header, dialect), identity)
+    opened.check_unchanged()
 
 
 def _frame_maker(
-    header: tuple[str, ...], dialect: ResolvedDialect, facts: dict[Hashable, Any]
-) -> Callable[[Block, TextBlock], pd.DataFrame]:
+    header: tuple[str, ...], dialect: ResolvedDialect, source: str
+) -> Callable[[Block, TextBlock, str], pd.DataFrame]:
     bounds = bounds_in(dialect, len(header))
 
-    def to_frame(block: Block, text: TextBlock) -> pd.DataFrame:
+    def to_frame(block: Block, text: TextBlock, identity: str) -> pd.DataFrame:
         frame_ = _text_frame(text.batch)
         frame_.index = pd.Index(text.lines + block.first_line, name="source_line")
         frame_.columns = pd.Index(header, dtype=object)
@@ -153,7 +161,9 @@ def _frame_maker(
             "rejects": _reject_table(text.rejects, block.first_line, records),
             "records": records,
             "read": text.read,
-            **facts,
+            "source": source,
+            "content_hash": identity,
+            "bytes": len(block.data),
         }
         return frame_
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from trunkline import extract, load, load_layout, transform
+from trunkline import extract, extract_blocks, load, load_layout, transform
 from trunkline.errors import ReloadNeededError, SchemaError, UsageError
+from trunkline.framing.borders import BlockSizes
+from trunkline.sample.writer import write_sample
 
 REFERENCE = Path("examples/customer_call_logs.csv")
 HEADER = "customer_id,call_cost,call_destination,call_date,call_duration"
@@ -256,6 +258,22 @@ def test_calls_changed_by_the_caller_are_other_content(connection, layout):
     books = load(calls.iloc[:1], connection, layout, rejects)
 
     assert (books.status, books.loaded, books.duplicates, books.filtered) == ("loaded", 0, 1, 1)
+
+
+def test_blocks_can_be_loaded_one_by_one(connection, layout, monkeypatch):
+    """Each is content of its own: none is taken for another of the same source, and each is unchanged by itself."""
+    monkeypatch.setattr("trunkline.framing.borders.BLOCK_SIZES", BlockSizes(least=16_384, usual=32_768, most=65_536))
+    out = io.BytesIO()
+    write_sample(out, records=3_000)
+    for status in ("loaded", "unchanged"):
+        frames = list(extract_blocks(io.BytesIO(out.getvalue()), layout))
+        assert len(frames) > 1
+        for frame in frames:
+            calls, rejects = transform(frame, layout)
+            assert load(calls, connection, layout, rejects).status == status
+        connection.commit()
+
+    assert count_calls(connection) == 3_000
 
 
 def test_the_view_of_all_calls_has_the_calls(connection, layout):
