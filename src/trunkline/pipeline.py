@@ -289,7 +289,7 @@ def _stage_block(
         with connection.cursor() as cursor:
             # A staged block that a crash of the server loses is staged again; what publishes it is synchronous.
             cursor.execute("set local synchronous_commit = off")
-            copy_rows(cursor, rows, staged)
+            copy_rows(cursor, job.table, rows, staged)
             if typed.rejects.num_rows:
                 records = RawRecords([block], bounds_in(reading.dialect, len(reading.header)))
                 add_rejects(cursor, load.load_id, typed.rejects, first_line=block.first_line, records=records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from trunkline import extract, extract_blocks, load, load_layout, transform
 from trunkline.errors import ReloadNeededError, SchemaError, UsageError
 from trunkline.framing.borders import BlockSizes
+from trunkline.layout.files import parse_layout
+from trunkline.loading import copy_format as copy_format_module
 from trunkline.sample.writer import write_sample
 
 REFERENCE = Path("examples/customer_call_logs.csv")
@@ -258,6 +261,82 @@ def test_calls_changed_by_the_caller_are_other_content(connection, layout):
     books = load(calls.iloc[:1], connection, layout, rejects)
 
     assert (books.status, books.loaded, books.duplicates, books.filtered) == ("loaded", 0, 1, 1)
+
+
+@pytest.mark.parametrize("copy_format", ["binary", "csv"])
+def test_every_type_arrives_as_it_was(connection, monkeypatch, copy_format):
+    """All field types through both forms of COPY: the second is for platforms without a wheel of the encoder."""
+    monkeypatch.setattr(copy_format_module.encode_copy, "__defaults__", (None, copy_format))
+    monkeypatch.setattr(copy_format_module.copy_options, "__defaults__", (copy_format,))
+    layout = parse_layout(ALL_TYPES, origin="all_types.toml")
+    data = 'n,t,m,s,d,b,p,i,x\n-7,"a, ""b""",-1.50,12.5,2022-02-28,yes,0700123456,::1,0x\n,,,,,,,10.0.0.1,\n'
+    calls, rejects = transform(extract(io.BytesIO(data.encode()), layout), layout)
+    books = load(calls, connection, layout, rejects)
+
+    assert (books.loaded, books.rejected) == (2, 0)
+    first, second = fetch(
+        connection, "select n, t, cost, s, d, b, p, p_e164, i::text, extra::text from all_types order by n nulls last"
+    )
+    assert first == (
+        -7,
+        'a, "b"',
+        Decimal("-1.50"),
+        Decimal("12.5"),
+        date(2022, 2, 28),
+        True,
+        "0700123456",
+        "+254700123456",
+        "::1/128",
+        '{"x": "0x"}',
+    )
+    assert second[:8] == (None,) * 8
+    assert second[8] == "10.0.0.1/32"
+
+
+ALL_TYPES = """
+grammar = 1
+name = "all_types"
+table = "all_types"
+extra = "keep"
+key = ["n", "i"]
+[defaults]
+region = "KE"
+[[fields]]
+column = "n"
+name = "n"
+type = "integer"
+[[fields]]
+column = "t"
+name = "t"
+type = "text"
+[[fields]]
+column = "m"
+name = "cost"
+type = "money"
+currency = "KES"
+[[fields]]
+column = "s"
+name = "s"
+type = "duration"
+unit = "s"
+scale = 1
+[[fields]]
+column = "d"
+name = "d"
+type = "date"
+[[fields]]
+column = "b"
+name = "b"
+type = "boolean"
+[[fields]]
+column = "p"
+name = "p"
+type = "phone"
+[[fields]]
+column = "i"
+name = "i"
+type = "ip"
+"""
 
 
 def test_blocks_can_be_loaded_one_by_one(connection, layout, monkeypatch):

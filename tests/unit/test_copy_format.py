@@ -14,7 +14,7 @@ BATCH = pa.record_batch(
 
 def test_binary_starts_with_the_signature_and_ends_with_the_trailer():
     """PostgreSQL manual, COPY, Binary Format: 11-byte signature, 16-bit -1 at the end."""
-    data = encode_copy(BATCH, "binary")
+    data = encode_copy(BATCH, copy_format="binary")
 
     assert data.startswith(b"PGCOPY\n\xff\r\n\0")
     assert data.endswith(b"\xff\xff")
@@ -22,7 +22,7 @@ def test_binary_starts_with_the_signature_and_ends_with_the_trailer():
 
 def test_csv_tells_an_empty_text_from_null():
     """An empty text is quoted, NULL is nothing at all."""
-    assert encode_copy(BATCH, "csv") == b'1001,""\n,\n'
+    assert encode_copy(BATCH, copy_format="csv") == b'1001,""\n,\n'
 
 
 def test_csv_writes_uuid_bytes_and_times_as_postgresql_reads_them():
@@ -35,7 +35,7 @@ def test_csv_writes_uuid_bytes_and_times_as_postgresql_reads_them():
         }
     )
 
-    assert encode_copy(batch, "csv") == (
+    assert encode_copy(batch, copy_format="csv") == (
         b'"000102030405060708090a0b0c0d0e0f","\\x000102030405060708090a0b0c0d0e0f","1970-01-01 00:00:00.000000+00"\n'
     )
 

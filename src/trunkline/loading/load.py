@@ -145,7 +145,7 @@ def _stage(
     staged = make_staged(cursor, table, load_id, sorted(starts, key=str))
     for part in _slices(typed):
         rows = staged_rows(part, table, load_id=load_id, first_line=0, system=layout.system or "")
-        copy_rows(cursor, rows, staged)
+        copy_rows(cursor, table, rows, staged)
     _keep_rejects(cursor, load_id, kept)
     whole = Block(position=0, first_byte=0, first_line=0, data=b"", lines=typed.read)
     counted = replace(typed, rejects=_placeholders(len(kept)))

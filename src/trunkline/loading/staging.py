@@ -144,14 +144,14 @@ def _runs(starts: Days) -> Iterable[tuple[date, int, int]]:
     return [(starts[first].item(), first, end) for first, end in zip(firsts, ends, strict=True)]
 
 
-def copy_rows(cursor: Cursor, rows: StagedRows, staged: dict[date | None, StagedTable]) -> None:
+def copy_rows(cursor: Cursor, table: CallTable, rows: StagedRows, staged: dict[date | None, StagedTable]) -> None:
     """Copy the rows of a block into their staged tables, in the caller's transaction."""
     columns = identifiers(rows.batch.schema.names)
     for start, first, end in rows.runs:
         statement = sql.SQL("copy {} ({}) from stdin with ({})").format(
             staged[start].identifier, columns, sql.SQL(copy_options())
         )
-        data = encode_copy(rows.batch.slice(first, end - first))
+        data = encode_copy(rows.batch.slice(first, end - first), table.value_types)
         cursor.copy_expert(statement, io.BytesIO(data), size=COPY_CHUNK_BYTES)
 
 

@@ -61,7 +61,8 @@ class CallTable:
         qualified: Both, quoted as SQL text: the name that the books use.
         event_time: The column that partitions are made by, or None.
         partition: ``day``, ``week``, ``month`` or ``none``, as the table was made.
-        value_columns: The layout's columns, in order: what makes two calls of one key the same or a conflict.
+        value_types: The layout's columns, in order, with their types: what makes two calls of one key the same or a
+            conflict.
     """
 
     schema: str
@@ -69,11 +70,15 @@ class CallTable:
     qualified: str
     event_time: str | None
     partition: str
-    value_columns: tuple[str, ...]
+    value_types: Mapping[str, str]
 
     @property
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(self.schema, self.name)
+
+    @property
+    def value_columns(self) -> tuple[str, ...]:
+        return tuple(self.value_types)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
         qualified=str(qualified),
         event_time=layout.event_time,
         partition=layout.partition,
-        value_columns=tuple(column.name for column in layout.columns),
+        value_types={column.name: column.pg_type for column in layout.columns},
     )
     if known is None or not known[5]:
         _make(cursor, table, layout)
@@ -191,7 +196,7 @@ def _checked(
         qualified=table.qualified,
         event_time=table.event_time,
         partition=stored_partition,
-        value_columns=table.value_columns,
+        value_types=table.value_types,
     )
 
 
