@@ -246,6 +246,15 @@ def test_calls_without_a_column_of_the_layout_are_refused(connection, layout):
         load(calls.drop(columns="cost"), connection, layout, rejects)
 
 
+def test_a_connection_in_autocommit_mode_is_refused(connection, layout):
+    """Without a transaction, calls and books would not become visible together."""
+    calls, rejects = transform(extract(REFERENCE, layout), layout)
+    connection.autocommit = True
+
+    with pytest.raises(UsageError, match="autocommit"):
+        load(calls, connection, layout, rejects)
+
+
 def test_records_that_the_caller_took_out_are_filtered(connection, layout):
     """What was read and is neither a call nor a reject any more is accounted for."""
     calls, rejects = transform(extract(REFERENCE, layout), layout)

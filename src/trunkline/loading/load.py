@@ -30,6 +30,7 @@ from trunkline.books.writing import (
     unchanged_books,
 )
 from trunkline.database.schema import share_schema
+from trunkline.errors import UsageError
 from trunkline.fields.judging import NO_REJECTS
 from trunkline.frames import as_csv, source_lines, typed_batch
 from trunkline.layout.files import load_layout
@@ -77,10 +78,15 @@ def load(
 
     Raises:
         ReloadNeededError: If the table holds this system's calls under another zone, currency or key.
-        UsageError: If *calls* lacks a column.
+        UsageError: If *calls* lacks a column, or the connection is in autocommit mode.
         SchemaError: If the call table does not fit the layout.
         psycopg2.Error: As the connection raises it; the transaction is then the caller's to roll back.
     """
+    if connection.autocommit:
+        raise UsageError(
+            "the connection is in autocommit mode, expected one whose transaction the caller ends",
+            hint="set connection.autocommit = False: calls and books must become visible together",
+        )
     if isinstance(layout, str):
         layout = load_layout(layout)
     typed = _typed(calls, layout)
