@@ -38,9 +38,9 @@ WHOLE: dict[str, Any] = {
     "skip": [{"column": "k", "in": ["2"]}],
     "fields": list(FIELDS.values()),
 }
-OF_ALL_FIELDS: dict[str, Any] = {"column": "z", "required": True, "join": "T", "nulls": ["", "-"]}
+OF_ALL_FIELDS: dict[str, Any] = {"column": "z", "required": True, "join": "T", "aliases": ["zz"], "nulls": ["", "-"]}
 OF_TYPES: dict[str, dict[str, Any]] = {
-    "text": {"allowed": ["X"], "pattern": "X", "map": {"X": "y"}},
+    "text": {"allowed": ["X"], "pattern": "X", "map": {"X": "y"}, "other": "z"},
     "integer": {"min": 1, "max": 9, "allowed": [1]},
     "decimal": {"scale": 2, "point": ",", "min": 1, "max": 9},
     "money": {
@@ -52,7 +52,7 @@ OF_TYPES: dict[str, dict[str, Any]] = {
     "date": {"format": "%d.%m.%Y"},
     "boolean": {"true": ["J"], "false": ["0"]},
     "phone": {"region": "KE"},
-    "ip": {},
+    "ip": {"format": "little_endian"},
 }  # fmt: skip
 OF_PARTS: dict[str, dict[str, Any]] = {
     "dialect": {
@@ -68,6 +68,8 @@ OF_LAYOUT: dict[str, Any] = {
     "event_time": None,
     "on_conflict": "skip",
     "extra": "keep",
+    "widths": [{"columns": 9, "moved": {"1": 2}}],
+    "refuse": "quality records",
 }
 WITHOUT_EFFECT: dict[str, Any] = {
     "name": "other", "status": "verified", "partition": "month", "growing": True, "grammar": None, "extends": "another",
@@ -80,7 +82,7 @@ CHANGES_KEYS = {
     *(("money", option) for option in ("scale", "point", "group", "implied", "currency_from")),
     ("duration", "unit"), ("duration", "scale"),
     ("timestamp", "format"), ("timestamp", "ambiguous_time"), ("date", "format"),
-    ("boolean", "true"), ("boolean", "false"),
+    ("boolean", "true"), ("boolean", "false"), ("ip", "format"),
     ("defaults", "ambiguous_time"), ("defaults", "nulls"), ("layout", "key"),
 }  # fmt: skip
 

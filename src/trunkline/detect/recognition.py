@@ -11,6 +11,7 @@ from trunkline.detect.shapes import fits
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
 from trunkline.layout.files import builtin_layouts
+from trunkline.layout.header_match import Places, places_of
 from trunkline.layout.model import Layout
 
 ENOUGH: Final = 0.6
@@ -50,12 +51,15 @@ def layout_of(sample: bytes) -> Layout:
 
     Raises:
         LayoutError: If none fits, or several fit alike.
-        RefusedError: If there is nothing to recognise it by.
+        RefusedError: If there is nothing to recognise it by, or it is of a kind that holds no calls.
         SourceError: If the sample is no text.
     """
     if not sample.strip():
         raise RefusedError("is empty, expected at least one record")
-    return chosen(rank_layouts(sample, builtin_layouts())).layout
+    layout = chosen(rank_layouts(sample, builtin_layouts())).layout
+    if layout.refuse is not None:
+        raise RefusedError(f"is {layout.name!r}: {layout.refuse}")
+    return layout
 
 
 def choose_layout(rows: Sequence[Sequence[str]], layouts: Sequence[Layout]) -> Choice:
@@ -117,14 +121,15 @@ def _ranked(candidates: Iterator[Candidate]) -> list[Candidate]:
 
 def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
     header, *behind = rows
+    places = places_of(header, layout)
     wanted = list(dict.fromkeys(column for field in layout.fields for column in field.all_columns_read))
-    found = [column for column in wanted if _place(column, header) is not None]
+    found = [column for column in wanted if column in places]
     missing = sorted(
         str(column)
         for field in layout.fields
         if field.required
         for column in field.all_columns_read
-        if _place(column, header) is None
+        if column not in places
     )
     reasons = [f"{len(found)} of its {len(wanted)} columns are in the header"]
     if missing:
@@ -133,7 +138,7 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
     unknown = len(header) - len(found)
     if unknown:
         reasons.append(f"{unknown} columns are not known to it")
-    share, told = _fitting(layout, header, behind[(layout.dialect.header_lines or 1) - 1 :])
+    share, told = _fitting(layout, [(places, row) for row in behind[(layout.dialect.header_lines or 1) - 1 :]])
     reasons += told
     known = len(found) / len(header)
     # A header that fits weighs more than values that do not: those are rejects, each with its reason.
@@ -145,7 +150,7 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
 
 
 def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
-    width = max(column for field in layout.fields for column in field.all_columns_read if isinstance(column, int))
+    most = max(column for field in layout.fields for column in field.all_columns_read if isinstance(column, int))
     needed = max(
         (
             column
@@ -156,44 +161,55 @@ def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
         ),
         default=1,
     )
-    there = [row for row in rows if needed <= len(row) <= width]
+    wide = f"{needed} or more" if layout.extra == "keep" else f"{needed} to {most}" if needed < most else f"{most}"
+    there = [row for row in rows if needed <= len(row) and (len(row) <= most or layout.extra == "keep")]
     if not there:
-        reason = f"it has {needed} to {width} columns, the first records have {len(rows[0])}"
+        reason = f"it has {wide} columns, the first records have {len(rows[0])}"
         return Candidate(layout=layout, confidence=0, reasons=(reason,))
-    share, told = _fitting(layout, (), there)
-    reasons = (f"{len(there)} of {len(rows)} records have {needed} to {width} columns", *told)
+    share, told = _fitting(layout, [(_positions(len(row), layout), row) for row in there])
+    reasons = (f"{len(there)} of {len(rows)} records have {wide} columns", *told)
     return Candidate(layout=layout, confidence=round(len(there) / len(rows) * share, 3), reasons=reasons)
 
 
-def _fitting(layout: Layout, header: Row, rows: Sequence[Row]) -> tuple[float, list[str]]:
+def _positions(width: int, layout: Layout) -> Places:
+    return places_of([""] * width, layout)
+
+
+def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]]) -> tuple[float, list[str]]:
     """Return the share of records all of whose values look right, and which fields do not; no records: 1."""
-    if not rows:
+    calls = [(places, row) for places, row in rows if not _is_skipped(layout, places, row)]
+    if not calls:
         return 1.0, []
     bad = dict.fromkeys((field.name for field in layout.fields), 0)
     good = 0
-    for row in rows:
-        wrong = [field.name for field in layout.fields if not _looks_right(layout, field, header, row)]
+    for places, row in calls:
+        wrong = [field.name for field in layout.fields if not _looks_right(layout, field, places, row)]
         good += not wrong
         for name in wrong:
             bad[name] += 1
-    told = [f"{name} looks wrong in {count} of {len(rows)} records" for name, count in bad.items() if count]
-    return good / len(rows), told
+    told = [f"{name} looks wrong in {count} of {len(calls)} records" for name, count in bad.items() if count]
+    return good / len(calls), told
 
 
-def _looks_right(layout: Layout, field: AnyField, header: Row, row: Row) -> bool:
-    texts = [_text(column, header, row) for column in field.columns_read]
+def _is_skipped(layout: Layout, places: Places, row: Row) -> bool:
+    """Return whether the layout says that a record is no call."""
+    for rule in layout.skip:
+        text = _text(rule.column, places, row)
+        if rule.is_in is not None and text in rule.is_in:
+            return True
+        if rule.not_in is not None and text not in rule.not_in:
+            return True
+    return False
+
+
+def _looks_right(layout: Layout, field: AnyField, places: Places, row: Row) -> bool:
+    texts = [_text(column, places, row) for column in field.columns_read]
     nulls = layout.nulls_of(field)
     if all(text is None or text in nulls for text in texts):
         return not field.required
     return fits(field, field.join.join(text or "" for text in texts))
 
 
-def _text(column: ColumnRef, header: Row, row: Row) -> str | None:
-    place = _place(column, header) if header else (column - 1 if isinstance(column, int) else None)
+def _text(column: ColumnRef, places: Places, row: Row) -> str | None:
+    place = places.get(column)
     return None if place is None or place >= len(row) else row[place]
-
-
-def _place(column: ColumnRef, header: Row) -> int | None:
-    if isinstance(column, int):
-        return column - 1 if column <= len(header) else None
-    return header.index(column) if column in header else None

@@ -24,6 +24,7 @@ from trunkline.layout.fields import (
     BooleanField,
     DateField,
     DurationField,
+    IpField,
     TextField,
     TimestampField,
 )
@@ -32,6 +33,7 @@ _INTEGER: Final = re.compile("0|-?[1-9][0-9]{0,18}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}(?:[.,][0-9]+)?")
 _AMOUNT: Final = re.compile(r"[(+\-−]?\s?[^\s\d()]{0,4}\s?-?[0-9][0-9.,' ]*\s?[^\s\d()]{0,4}\)?")
 _CLOCK: Final = re.compile(r"[0-9]+:[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?")
+_GO_DURATION: Final = re.compile(r"-?(?:(?:[0-9]+(?:\.[0-9]+)?(?:h|ms|m|s|us|µs|μs|ns))+|0)")
 _DATE: Final = re.compile(r"[0-9]{4}([-/.])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,2}([-/.])[0-9]{1,2}\2[0-9]{2,4}")
 _BOOLEAN: Final = re.compile("true|t|yes|y|1|false|f|no|n|0", re.IGNORECASE)
 
@@ -90,7 +92,7 @@ def _anything(field: Any, text: str) -> bool:
 
 
 def _fits_text(field: TextField, text: str) -> bool:
-    if field.map is not None and text not in field.map:
+    if field.map is not None and text not in field.map and field.other is None:
         return False
     if field.allowed is not None and text not in field.allowed:
         return False
@@ -108,6 +110,8 @@ def _fits_date(field: DateField, text: str) -> bool:
 
 
 def _fits_duration(field: DurationField, text: str) -> bool:
+    if field.unit == "go":
+        return _GO_DURATION.fullmatch(text) is not None
     return is_clock(text) if field.unit == "hms" else _NUMBER.fullmatch(text) is not None
 
 
@@ -115,7 +119,9 @@ def _fits_boolean(field: BooleanField, text: str) -> bool:
     return _BOOLEAN.fullmatch(text) is not None if field.choices is None else text in field.choices
 
 
-def _fits_ip(field: Any, text: str) -> bool:
+def _fits_ip(field: IpField, text: str) -> bool:
+    if field.format == "little_endian":
+        return is_integer(text)
     try:
         ipaddress.ip_address(text)
     except ValueError:

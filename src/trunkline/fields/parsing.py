@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trunkline.fields.duration import parse_durations
+from trunkline.fields.go_duration import parse_go_durations
 from trunkline.fields.money import MoneyStyle, parse_money
 from trunkline.fields.number import parse_decimals, parse_integers
 from trunkline.fields.parsed import Fault, Parsed
 from trunkline.fields.text import (
     not_allowed,
     not_matching,
+    parse_address_numbers,
     parse_addresses,
     parse_booleans,
     parse_mapped,
@@ -119,6 +121,8 @@ def _parse(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
             return parse_decimals(text_bytes(text), scale=field.scale, point=field.point)
         case MoneyField():
             return parse_money(text_bytes(text), _money_style(field), said.currencies)
+        case DurationField(unit="go"):
+            return parse_go_durations(text, scale=field.scale)
         case DurationField():
             return parse_durations(text_bytes(text), unit=field.unit, scale=field.scale)
         case TimestampField():
@@ -130,11 +134,11 @@ def _parse(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
         case PhoneField():
             return parse_phones(text, region=layout.region_of(field))
         case IpField():
-            return parse_addresses(text)
+            return parse_addresses(text) if field.format == "text" else parse_address_numbers(text_bytes(text))
 
 
 def _parse_text(field: TextField, text: pa.StringArray) -> Parsed:
-    parsed = Parsed(columns=(text,)) if field.map is None else parse_mapped(text, field.map)
+    parsed = Parsed(columns=(text,)) if field.map is None else parse_mapped(text, field.map, field.other)
     faults = list(parsed.faults)
     if field.allowed is not None:
         faults.append(not_allowed(text, field.allowed))

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trunkline.fields.number import parse_integers
 from trunkline.fields.parsed import Fault, Parsed
-from trunkline.fields.text_bytes import Mask
+from trunkline.fields.text_bytes import Mask, TextBytes
 
 _SHOWN = 8  # choices that a message lists
 
@@ -22,12 +23,13 @@ _TRUTH: Final = {
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
 _PHONE_CHARACTERS: Final = re.compile(r"\+?[0-9][0-9 ().\-/]*|\(?[0-9][0-9 ().\-/]*", re.ASCII)
+_ADDRESS_NUMBER: Final = "an IPv4 address as a whole number of 32 bits"
 _SCIENTIFIC: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+", re.ASCII)
 
 
-def parse_mapped(text: pa.StringArray, choices: Mapping[str, str]) -> Parsed:
-    """Return canonical names for a closed list of words, and the words as written."""
-    canonical = _by_distinct(text, choices.get, pa.string())
+def parse_mapped(text: pa.StringArray, choices: Mapping[str, str], other: str | None = None) -> Parsed:
+    """Return canonical names for a list of words, *other* for words not in it, and the words as written."""
+    canonical = _by_distinct(text, lambda word: choices.get(word, other), pa.string())
     return Parsed(
         columns=(canonical, text),
         faults=(Fault(code="not_allowed", rows=_null(canonical), expected=f"one of {_list(list(choices))}"),),
@@ -64,6 +66,25 @@ def _address(word: str) -> str | None:
     except ValueError:
         return None
     return None if "%" in word else str(address)  # inet holds no scope id
+
+
+def parse_address_numbers(text: TextBytes) -> Parsed:
+    """
+    Return IPv4 addresses that are written as 32-bit whole numbers with their low byte first, as dotted text.
+
+    Args:
+        text: Values such as ``-1139627840`` or ``3155339456``, both 192.168.18.188.
+    """
+    numbers = parse_integers(text)
+    values = numbers.columns[0].to_numpy()
+    bits = np.where(values < 0, values + 2**32, values)
+    parts = [pc.cast(pa.array(bits >> shift & 0xFF), pa.string()) for shift in (0, 8, 16, 24)]
+    outside = (values < -(2**31)) | (values >= 2**32)
+    faults = [Fault(code="bad_ip", rows=one.rows, expected=_ADDRESS_NUMBER) for one in numbers.faults]
+    return Parsed(
+        columns=(pc.binary_join_element_wise(*parts, "."),),
+        faults=(*faults, Fault(code="bad_ip", rows=outside, expected=_ADDRESS_NUMBER)),
+    )
 
 
 def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:

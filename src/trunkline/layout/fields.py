@@ -32,7 +32,7 @@ from trunkline.fields.time_formats import check_format
 ColumnRef = str | int
 """A CSV column: its name in the header, or its position from 1."""
 
-DurationUnit = Literal["hms", "s", "ms", "us", "min", "h", "6s", "0.1min"]
+DurationUnit = Literal["hms", "go", "s", "ms", "us", "min", "h", "6s", "0.1min"]
 EPOCHS = ("epoch_s", "epoch_ms", "epoch_us")
 E164, RAW, CURRENCY = "_e164", "_raw", "currency"
 LONGEST_NAME = 63  # bytes of a PostgreSQL identifier (its manual, "Identifiers and Key Words")
@@ -167,6 +167,9 @@ class FieldBase(Part):
         description="Header name, position from 1, or a list of these, whose texts are joined by `join`."
     )
     name: Name = Field(description="Column in the call table; see the names that mean the same in every layout.")
+    aliases: tuple[StrictStr, ...] = Field(
+        default=(), description="Other header names of the column; the first name that the file has counts."
+    )
     required: StrictBool = Field(default=False, description="An empty field is a reject; else it is NULL.")
     join: StrictStr = Field(default=" ", description="What stands between the texts of a list of columns.")
     nulls: tuple[StrictStr, ...] | None = Field(
@@ -187,6 +190,12 @@ class FieldBase(Part):
     def columns(self) -> tuple[Column, ...]:
         """The columns that the field fills."""
         raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _aliases_of_one_name(self) -> Self:
+        if self.aliases and not isinstance(self.column, str):
+            raise ValueError("found aliases, expected them beside one header name only")
+        return self
 
     def key_options(self) -> Mapping[str, Any]:
         """Return the options that change the field's value in a record key."""
@@ -224,14 +233,21 @@ class TextField(FieldBase):
     )
     map: dict[StrictStr, StrictStr] | None = Field(
         default=None,
-        description="Text to canonical name; NAME_raw keeps the text as written. Others are rejected.",
+        description="Text to canonical name; NAME_raw keeps the text as written. Others are rejected, or `other`.",
     )
+    other: StrictStr | None = Field(default=None, description="Canonical name of every text that `map` does not have.")
 
     @property
     def columns(self) -> tuple[Column, ...]:
         if self.map is None:
             return (self._column("text", "string"),)
         return (self._column("text", "string"), self._column("text", "string", name=self.name + RAW))
+
+    @model_validator(mode="after")
+    def _other_than_mapped(self) -> Self:
+        if self.other is not None and self.map is None:
+            raise ValueError("found other without map, expected both or none")
+        return self
 
 
 class IntegerField(FieldBase):
@@ -339,7 +355,7 @@ class DurationField(FieldBase):
 
     type: Literal["duration"]
     unit: DurationUnit = Field(
-        description="What is written: `hms` is hours:minutes:seconds; `6s` and `0.1min` are multiples of six seconds."
+        description="What is written: `hms` is hours:minutes:seconds, `go` is `1h2m3.5s`, `6s` and `0.1min` six seconds."
     )
     scale: StrictInt = Field(default=0, ge=0, le=6, description="Decimal places of a second; more are a reject.")
     min: Number | None = Field(default=None, ge=0, description="Shortest duration that is not rejected, in seconds.")
@@ -462,7 +478,13 @@ class PhoneField(FieldBase):
 class IpField(FieldBase):
     """An IPv4 or IPv6 address."""
 
+    KEY_OPTIONS = ("format",)
+
     type: Literal["ip"]
+    format: Literal["text", "little_endian"] = Field(
+        default="text",
+        description="`little_endian`: an IPv4 address as a whole number of 32 bits, low byte first.",
+    )
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trunkline.errors import LayoutError
 from trunkline.layout.fields import FIELD_TYPES, Column, FieldBase, Part
-from trunkline.layout.model import Defaults, Dialect, Layout, SkipRule
+from trunkline.layout.model import Defaults, Dialect, Layout, SkipRule, WidthRule
 from trunkline.problems import Place, problems_of, suggestion
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "FieldBase",
     "Layout",
     "SkipRule",
+    "WidthRule",
     "builtin_layouts",
     "layout_text",
     "load_layout",
@@ -31,7 +32,12 @@ __all__ = [
 ]
 
 _BUILTIN: Final = resources.files("trunkline").joinpath("layouts")
-_PARTS: Final[Mapping[str, type[Part]]] = {"dialect": Dialect, "defaults": Defaults, "skip": SkipRule}
+_PARTS: Final[Mapping[str, type[Part]]] = {
+    "dialect": Dialect,
+    "defaults": Defaults,
+    "skip": SkipRule,
+    "widths": WidthRule,
+}
 
 Table = dict[str, Any]
 
@@ -182,8 +188,8 @@ def _path_of(place: Place, data: Table) -> str:
             field = data["fields"][number]
             name = field.get("name") if isinstance(field, dict) else None
             parts = [f"fields.{name}" if isinstance(name, str) else f"fields #{number + 1}", *rest[1:]]
-        case ("skip", int(number), *rest):
-            parts = [f"skip #{number + 1}", *rest]
+        case (("skip" | "widths") as part, int(number), *rest):
+            parts = [f"{part} #{number + 1}", *rest]
         case _:
             parts = list(place)
     return ".".join(str(part) if isinstance(part, str) else f"#{part + 1}" for part in parts)

@@ -31,7 +31,11 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
             rule), or a name that the layout reads is there twice, or there is a column that it does not know
             and it says ``extra = "refuse"``.
     """
-    places = {column: place for column in _read(layout) if (place := _place(column, header)) is not None}
+    if layout.refuse is not None:
+        raise RefusedError(
+            f"is {layout.name!r}: {layout.refuse}", hint="'trunkline inspect' says how it was recognised"
+        )
+    places = places_of(header, layout)
     missing = [column for column in _needed(layout) if column not in places]
     if missing:
         raise RefusedError(
@@ -39,7 +43,7 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
             hint="'trunkline inspect' says which layout fits",
         )
     counts = Counter(header)
-    twice = [column for column in places if isinstance(column, str) and counts[column] > 1]
+    twice = [name for column in places if isinstance(column, str) and counts[name := header[places[column]]] > 1]
     if twice:
         raise RefusedError(
             f"found column {_list(twice)} more than once, expected it once",
@@ -61,8 +65,19 @@ def unknown_columns(header: Sequence[str], layout: Layout) -> tuple[str, ...]:
 
 def unknown_places(header: Sequence[str], layout: Layout) -> tuple[int, ...]:
     """Return where they are, from 0."""
-    known = {_place(column, header) for column in _read(layout)}
+    known = set(places_of(header, layout).values())
     return tuple(place for place in range(len(header)) if place not in known)
+
+
+def places_of(header: Sequence[str], layout: Layout) -> Places:
+    """Return where the columns are that the layout reads, without those that the CSV does not have."""
+    aliases = {field.column: field.aliases for field in layout.fields if field.aliases}
+    found = {}
+    for column in _read(layout):
+        place = _place(column, header, layout, aliases.get(column, ()))
+        if place is not None:
+            found[column] = place
+    return found
 
 
 def _read(layout: Layout) -> list[ColumnRef]:
@@ -80,10 +95,11 @@ def _ruled(layout: Layout) -> list[ColumnRef]:
     return [rule.column for rule in layout.skip]
 
 
-def _place(column: ColumnRef, header: Sequence[str]) -> int | None:
+def _place(column: ColumnRef, header: Sequence[str], layout: Layout, aliases: Sequence[str]) -> int | None:
     if isinstance(column, int):
-        return column - 1 if column <= len(header) else None
-    return header.index(column) if column in header else None
+        return layout.place_of(column, len(header)) - 1 if layout.place_of(column, len(header)) else None
+    name = next((each for each in (column, *aliases) if each in header), None)
+    return None if name is None else header.index(name)
 
 
 def _list(columns: Sequence[ColumnRef]) -> str:

@@ -126,6 +126,23 @@ class SkipRule(Part):
         return self
 
 
+class WidthRule(Part):
+    """Where columns by position stand in files of another number of columns."""
+
+    columns: StrictInt = Field(ge=1, description="Number of columns that the file has.")
+    moved: dict[StrictInt, StrictInt] = Field(
+        description="Position in the fields of the layout to that in such a file; 0: it has no such column."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, data: Any) -> Any:
+        """Keys of a TOML table are text."""
+        if not isinstance(data, Mapping) or not isinstance(moved := data.get("moved"), Mapping):
+            return data
+        return {**data, "moved": {int(key) if str(key).isdecimal() else key: to for key, to in moved.items()}}
+
+
 class Layout(Part):
     """
     The description of one kind of CSV.
@@ -156,6 +173,9 @@ class Layout(Part):
     on_conflict: Literal["reject", "skip", "replace"] = Field(
         default="reject", description="What becomes of a record whose key is there with other values."
     )
+    refuse: StrictStr | None = Field(
+        default=None, description="Why sources of this kind are never loaded: they are recognised and set aside."
+    )
     growing: StrictBool = Field(
         default=False, description="The file is still written to: an unterminated last line waits for the next load."
     )
@@ -165,6 +185,7 @@ class Layout(Part):
     dialect: Dialect = Field(default=Dialect(), description="How the bytes become fields.")
     defaults: Defaults = Field(default=Defaults(), description="What holds for all fields that do not say otherwise.")
     skip: tuple[SkipRule, ...] = Field(default=(), description="Records that are not calls.")
+    widths: tuple[WidthRule, ...] = Field(default=(), description="Files of other numbers of columns.")
     fields: tuple[AnyField, ...] = Field(description="The fields, in the order of the table's columns.")
 
     _system: str | None = PrivateAttr(default=None)
@@ -237,6 +258,12 @@ class Layout(Part):
             return ""
         uses_default = any(field.timezone is None for field in self._zoned_fields())
         return "configured" if uses_default and self._zone_is_configured else "stated"
+
+    def place_of(self, column: int, width: int) -> int:
+        """Return where a column by position stands in a file of *width* columns, from 1; 0: nowhere."""
+        rule = next((each for each in self.widths if each.columns == width), None)
+        place = column if rule is None else rule.moved.get(column, column)
+        return place if place <= width else 0
 
     def zone_of(self, field: TimestampField) -> str | None:
         """Return the zone of texts of *field* that state no offset; None: nobody said it."""

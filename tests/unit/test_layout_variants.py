@@ -1,0 +1,106 @@
+"""One layout for files that differ a little: other header names, other numbers of columns, kinds that hold no calls."""
+
+from __future__ import annotations
+
+import pytest
+
+from trunkline.detect.recognition import layout_of
+from trunkline.errors import LayoutError, RefusedError
+from trunkline.extraction import extract
+from trunkline.layout.files import parse_layout
+from trunkline.layout.header_match import match_header
+from trunkline.transformation import transform
+
+NAMED = """
+grammar = 1
+name = "named"
+table = "named"
+[[fields]]
+column = "From"
+aliases = ["Source", "Caller"]
+name = "caller"
+type = "text"
+required = true
+"""
+PLACED = """
+grammar = 1
+name = "placed"
+table = "placed"
+[dialect]
+header = false
+[[widths]]
+columns = 3
+moved = { 3 = 0, 4 = 3 }
+[[fields]]
+column = 1
+name = "caller"
+type = "text"
+[[fields]]
+column = 3
+name = "call_id"
+type = "text"
+[[fields]]
+column = 4
+name = "sequence"
+type = "integer"
+"""
+
+
+def rows(data, text):
+    calls, rejects = transform(extract(data, parse_layout(text, origin="t")), parse_layout(text, origin="t"))
+    assert len(rejects) == 0
+    return calls.drop(columns="record_key").astype(object).where(calls.notna(), None).values.tolist()
+
+
+@pytest.mark.parametrize("name", ["From", "Source", "Caller"])
+def test_other_names_of_a_column(name):
+    """The column is found by any of its names."""
+    assert rows(f"{name}\n0700\n".encode(), NAMED) == [["0700"]]
+
+
+def test_the_first_name_counts():
+    """Of two columns with a name of the field, its own name wins; the other is not known."""
+    assert rows(b"Caller,From\n1,2\n", NAMED) == [["2"]]
+
+
+def test_another_name_that_is_there_twice():
+    """Two columns of one name are not guessed between."""
+    with pytest.raises(RefusedError, match="found column Source more than once"):
+        match_header(["Source", "Source"], parse_layout(NAMED, origin="t"))
+
+
+def test_columns_of_a_narrower_file():
+    """A file of three columns has no call id, and its sequence in the third."""
+    assert rows(b"0700,x,id,7\n", PLACED) == [["0700", "id", 7]]
+    assert rows(b"0700,x,7\n", PLACED) == [["0700", None, 7]]
+    assert rows(b"0700,x\n", PLACED) == [["0700", None, None]]
+
+
+def test_a_kind_that_holds_no_calls(monkeypatch):
+    """It is recognised and refused with its reason, also when it is named."""
+    quality = parse_layout(NAMED, origin="t").model_copy(update={"refuse": "records of quality, not calls"})
+    monkeypatch.setattr("trunkline.detect.recognition.builtin_layouts", lambda: (quality,))
+
+    with pytest.raises(RefusedError, match="is 'named': records of quality, not calls"):
+        layout_of(b"From\n1\n")
+    with pytest.raises(RefusedError, match="is 'named': records of quality, not calls"):
+        match_header(["From"], quality)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('column = "From"', "column = 1", "found aliases, expected them beside one header name only"),
+        ("required = true", 'other = "x"', "found other without map, expected both or none"),
+    ],
+)
+def test_what_cannot_be_together(old, new, message):
+    """The message says which key misses which."""
+    with pytest.raises(LayoutError, match=message):
+        parse_layout(NAMED.replace(old, new), origin="t")
+
+
+def test_a_position_that_is_none():
+    """The problem is told with its place."""
+    with pytest.raises(LayoutError, match=r"widths #1\.moved"):
+        parse_layout(PLACED.replace("3 = 0", '"x" = 0'), origin="t")
