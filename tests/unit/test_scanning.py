@@ -144,6 +144,31 @@ def test_a_stray_quote_costs_its_neighbours_nothing_in_a_multiline_dialect(stray
     assert [ok, bad, ok, continued, ok, ok] == found.outcomes.tolist()
 
 
+@pytest.mark.parametrize(
+    ("damaged", "outcome"),
+    [
+        (b'"x\n\ny"c', Outcome.BAD_QUOTE),
+        (b'"x\n\ny",c,', Outcome.TOO_MANY_FIELDS),
+        (b'"x,\n\nc"', Outcome.TOO_FEW_FIELDS),
+    ],
+)
+def test_a_separator_in_a_multiline_record_costs_that_record(damaged, outcome):
+    """With too few or too many fields it is one reject of all its lines; with a quote out of place, of each line."""
+    found = scan(b"a,b\n" + damaged + b'\n"e\nf",g\n', ResolvedDialect(multiline=True), 2)
+
+    lines = [outcome, Outcome.CONTINUED, Outcome.CONTINUED]
+    by_line = [outcome, Outcome.BLANK, outcome]
+    wanted = by_line if outcome is Outcome.BAD_QUOTE else lines
+    assert [Outcome.OK, *wanted, Outcome.OK, Outcome.CONTINUED] == found.outcomes.tolist()
+
+
+def test_a_good_record_is_not_taken_into_a_damaged_one():
+    """An open quote that a later one closes is itself the damage where a line between is a record."""
+    found = scan(b'a,"b\nc,d\n",e,f\ng,h\n', ResolvedDialect(multiline=True), 2)
+
+    assert found.outcomes.tolist() == [Outcome.BAD_QUOTE, Outcome.OK, Outcome.BAD_QUOTE, Outcome.OK]
+
+
 def test_borders_of_multiline_records_wait_for_what_may_follow():
     """Near the end of a window no border counts, since a record might still go on behind it."""
     dialect = ResolvedDialect(multiline=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Framed", "ResolvedDialect", "block_identity", "frame", "resolve_dialect"]
 
 # Part of every block's identity: raise it when the same bytes, dialect and header come to mean other text.
-_EXTRACT_VERSION = 1
+_EXTRACT_VERSION = 2
 
 _MAX_LINE_BYTES = 8 * 1024 * 1024  # a longer line is no call log, and reading on would need memory without bound
 

@@ -301,27 +301,32 @@ def _join_lines(
     Make one record of lines that only together are one.
 
     A line with a quote left open is tried with the lines after it.  If no whole record comes of that, the line is
-    a reject by itself and the next line is looked at as if nothing had happened.
+    a reject by itself and the next line is looked at as if nothing had happened.  A whole record with too few or too
+    many fields is one reject, unless a line in it is a good record by itself: then the quote is what is wrong.
     """
     done = 0
     for first in np.flatnonzero(outcomes == Outcome.BAD_QUOTE).tolist():
         if first < done:
             continue
-        last = _last_line(data, dialect, width, marks, outcomes, first)
-        if last is None:
+        found = _last_line(data, dialect, marks, outcomes, first)
+        if found is None:
             continue
-        outcomes[first] = Outcome.OK
+        last, fields = found
+        outcome = _width_outcome(fields, width)
+        if outcome is not Outcome.OK and Outcome.OK in outcomes[first + 1 : last + 1]:
+            continue
+        outcomes[first] = outcome
         outcomes[first + 1 : last + 1] = Outcome.CONTINUED
         marks.ends[first] = marks.ends[last]
-        widths[first] = width
+        widths[first] = fields
         slow[first] = True
         done = last + 1
 
 
 def _last_line(
-    data: bytes, dialect: ResolvedDialect, width: int, marks: _Marks, outcomes: Bytes, first: int
-) -> int | None:
-    """Return the line that completes the record begun in line *first*, or None."""
+    data: bytes, dialect: ResolvedDialect, marks: _Marks, outcomes: Bytes, first: int
+) -> tuple[int, int] | None:
+    """Return the line that completes the record begun in line *first*, and its number of fields; or None."""
     start = int(marks.starts[first])
     quote = dialect.quote.encode()
     if split_record(data[start : marks.ends[first]], dialect) is not Damage.OPEN_QUOTE:
@@ -334,7 +339,7 @@ def _last_line(
             continue
         fields = split_record(data[start:end], dialect)
         if not isinstance(fields, Damage):
-            return line if len(fields) == width else None
+            return line, len(fields)
         if fields is Damage.STRAY_QUOTE:
             return None
     return None
