@@ -30,6 +30,10 @@ TEXT_TABLE = "create table bare_text (customer_id text, call_cost text, call_des
 TEXT_TABLE += " call_duration text)"
 
 
+peaks: list[int] = []
+"""Largest resident set, in bytes, of each process that ended since the clock was started."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Way:
     """A way to bring the file into PostgreSQL: what to do before the clock starts, while it runs, and after."""
@@ -39,6 +43,7 @@ class Way:
     timed: Callable[[], None]
     check: Callable[[], None] = lambda: None
     seconds: list[float] = field(default_factory=list)
+    peak_bytes: int = 0  # largest resident set of any process that was waited for
 
     @property
     def median_s(self) -> float:
@@ -118,10 +123,16 @@ class Bench:
 
 
 def _output(program: list[str], environ: Mapping[str, str]) -> str:
-    done = subprocess.run(program, env=dict(environ), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(program[:4])} ... ended with {done.returncode}:\n{done.stderr}")
-    return done.stdout
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(program, env=dict(environ), stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        peaks.append(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))  # macOS counts bytes
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(program[:4])} ... ended with {process.returncode}:\n{err.read()}")
+        return out.read()
 
 
 def main() -> None:
@@ -143,9 +154,11 @@ def main() -> None:
         for number in range(options.rounds + 1):
             for way in ways:
                 way.prepare()
+                peaks.clear()
                 began = time.perf_counter()
                 way.timed()
                 took = time.perf_counter() - began
+                way.peak_bytes = max(way.peak_bytes, *peaks)
                 way.check()
                 if number:  # the first round fills the page cache and compiles Python
                     way.seconds.append(took)
@@ -164,7 +177,7 @@ def _print(ways: list[Way], bench: Bench) -> None:
     megabytes = bench.file.stat().st_size / 1e6
     version = bench.psql("show server_version")
     table = Table(title=f"{bench.records:,} records, {megabytes:.0f} MB, PostgreSQL {version}, {os.cpu_count()} cores")
-    for heading in ("way", "median s", "min s", "max s", "MB/s", "÷ \\copy"):
+    for heading in ("way", "median s", "min s", "max s", "MB/s", "÷ \\copy", "peak MB"):
         table.add_column(heading, justify="left" if heading == "way" else "right")
     for way in ways:
         table.add_row(
@@ -174,6 +187,7 @@ def _print(ways: list[Way], bench: Bench) -> None:
             f"{max(way.seconds):.2f}",
             f"{megabytes / way.median_s:.0f}",
             f"{way.median_s / ways[0].median_s:.2f}",
+            f"{way.peak_bytes / 1e6:.0f}",
         )
     console = Console()
     console.print(table)
