@@ -153,6 +153,7 @@ def test_a_record_that_came_twice_is_compared_with_the_call_that_is_there(connec
         "truncate customer_call_logs",
         "drop table customer_call_logs cascade",
         "delete from customer_call_logs where customer_id = 1001",
+        "delete from customer_call_logs_20220101",
         "truncate customer_call_logs_20220101",
         "drop table customer_call_logs_20220101",
         "alter table customer_call_logs detach partition customer_call_logs_20220101",
@@ -167,6 +168,39 @@ def test_content_that_is_no_longer_there_is_not_unchanged(connection, layout, ha
 
     assert books.status == "loaded"
     assert count_calls(connection) == 2
+
+
+@pytest.mark.parametrize("table", ["customer_call_logs", "customer_call_logs_20220101"])
+def test_a_call_changed_by_hand_makes_its_load_changed(connection, layout, table):
+    """What the source says and what the table says differ now, and the next load shows it as a conflict."""
+    load_text(connection, layout, FIRST, THIRD)
+    fetch(connection, f"update {table} set cost = 9 where customer_id = 1001 returning 1")
+    connection.commit()
+    books = load_text(connection, layout, FIRST, THIRD)
+
+    assert (books.status, books.loaded, books.duplicates, books.conflicts) == ("loaded", 0, 1, 1)
+
+
+def test_a_change_in_one_partition_leaves_loads_of_others_alone(connection, layout):
+    """Only loads with calls in it are looked at again."""
+    load_text(connection, layout, FIRST)
+    load_text(connection, layout, THIRD)
+    fetch(connection, "delete from customer_call_logs_20220102 returning 1")
+    connection.commit()
+
+    assert load_text(connection, layout, FIRST).status == "unchanged"
+    assert load_text(connection, layout, THIRD).status == "loaded"
+
+
+def test_what_the_caller_deletes_in_the_same_transaction_is_noticed(connection, layout):
+    """Only the load's own changes are its own."""
+    calls, rejects = transform(extract(REFERENCE, layout), layout)
+    load(calls, connection, layout, rejects)
+    fetch(connection, "delete from customer_call_logs where customer_id = 1001 returning 1")
+    connection.commit()
+    books = load(calls, connection, layout, rejects)
+
+    assert (books.status, books.loaded) == ("loaded", 3)
 
 
 @pytest.mark.parametrize("terms", [{"timezone": "Europe/Berlin"}, {"currency": "KES"}])

@@ -19,6 +19,8 @@ from trunkline.database.schema import (
     share_schema,
 )
 from trunkline.errors import DatabaseBusyError, DatabaseError, SchemaError, UsageError
+from trunkline.layout.files import load_layout
+from trunkline.loading.tables import ensure_call_table
 
 # Whatever tells two schemas apart, as text; names of constraints and privileges included.
 CATALOG = """
@@ -63,8 +65,9 @@ def execute(connection, statement):
 
 @pytest.fixture
 def with_second(monkeypatch):
-    """Return a function that gives the program a second migration with this text."""
+    """Let the program have the first migration alone; return a function that gives it a second with this text."""
     first = migrations()[0]
+    monkeypatch.setattr(schema, "migrations", lambda: (first,))
 
     def add(text):
         both = (first, Migration(version=2, name="more", text=text))
@@ -102,6 +105,26 @@ def test_the_printed_script_does_the_same(connection):
 
     assert execute(connection, CATALOG) == migrated
     assert pending(connection) == []
+
+
+def test_partitions_of_an_older_schema_notice_changes(connection):
+    """Those that were there when changes of a partition by its own name went unnoticed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "migrations", lambda: migrations()[:1])
+        migrate(connection)
+    with transaction(connection) as cursor:
+        ensure_call_table(cursor, load_layout("customer_call_logs"))
+    execute(
+        connection,
+        "create table p partition of customer_call_logs for values from ('2022-01-01') to ('2022-01-02');"
+        "insert into trunkline.loads (source, layout, layout_fingerprint, key_fingerprint, call_table, status,"
+        " program_version) values ('a', 'a', 'a', 'a', 'public.customer_call_logs', 'running', '0');"
+        "insert into trunkline.load_partitions select id, call_table, 'p'::regclass, 1 from trunkline.loads",
+    )
+    migrate(connection)
+    execute(connection, "delete from p")
+
+    assert execute(connection, "select count(*) from trunkline.load_partitions") == [(0,)]
 
 
 def test_a_current_schema_is_left_alone(connection):

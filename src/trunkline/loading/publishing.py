@@ -127,7 +127,7 @@ def publish(
     if not load.reloads and (other := find_unchanged(cursor, terms, content.hash)) is not None:
         raise UnchangedError(other)
     check_terms(cursor, table, terms, load.reloads)
-    cursor.execute(query("own_change"))
+    cursor.execute(query("own_change"), {"own": "on"})
     if load.reloads:
         _take_back(cursor, table, load)
     outcome = _place(cursor, table, load, on_conflict=on_conflict)
@@ -135,6 +135,7 @@ def publish(
     reject_conflicts(cursor, load, conflicts, read_raw)
     _check_rejects(cursor, load, max_rejects, conflicts)
     _write_books(cursor, table, load, content, outcome)
+    cursor.execute(query("own_change"), {"own": "off"})  # the caller's transaction may go on, and delete calls
     drop_stage(cursor, load.load_id)
 
 
@@ -208,6 +209,7 @@ def _add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: Sta
     name = _partition_name(cursor, table, load, staged)
     relation = sql.Identifier(table.schema, name)
     cursor.execute(query("make_partition", relation=relation, table=table.identifier))
+    cursor.execute(query("forget_on_change", table=relation))
     return _attach_relation(cursor, table, staged, name, bounded=False)
 
 

@@ -278,6 +278,9 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
                 upper=sql.Literal(staged.upper),
             )
         )
+        cursor.execute(
+            query("forget_on_change", table=staged.identifier)
+        )  # the parent's does not fire for its own name
     cursor.execute(
         query("sum_staged", staged=staged.identifier, **measures(table, "s")),
         {"load_id": load_id, "relation": staged.relation},

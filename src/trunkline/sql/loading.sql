@@ -242,8 +242,8 @@ alter table {relation} drop constraint {name}
 delete from {table} where load_id = any (%(load_ids)s)
 
 -- name: own_change
--- Say that this transaction keeps the books of what it changes.
-select set_config('trunkline.own_change', 'on', true)
+-- Say whether this transaction itself keeps the books of what it changes.
+select set_config('trunkline.own_change', %(own)s, true)
 
 -- name: forget_touched
 -- No other load that has calls in the same partitions as these counts as unchanged any more.
@@ -492,7 +492,7 @@ where a.attnum > 0 and not a.attisdropped
 order by t.name, a.attnum
 
 -- name: forget_on_change
--- Notice changes by hand: no earlier load counts as unchanged after them.
+-- Notice changes by hand, in the call table or in a partition: no load with calls in it counts as unchanged after them.
 create trigger trunkline_forget_contents after delete or update or truncate on {table}
 for each statement execute function trunkline.forget_contents()
 

@@ -63,6 +63,7 @@ create table trunkline.loads (
 create index on trunkline.loads (content_hash);
 create index on trunkline.loads (call_table, system);
 create index on trunkline.loads (bytes);
+create index on trunkline.loads (resume_key) where status = 'running';  -- those in work
 -- Without these, removing one row looks through all others for a reference to it.
 create index on trunkline.loads (reloads) where reloads is not null;
 create index on trunkline.loads (superseded_by) where superseded_by is not null;
@@ -156,8 +157,10 @@ create table trunkline.load_partitions (
     primary key (load_id, relation)
 );
 create index on trunkline.load_partitions (call_table);
+create index on trunkline.load_partitions (relation);
 
--- Set as a trigger on every call table: after a DELETE, UPDATE or TRUNCATE by hand, no earlier load of that table counts as unchanged.
+-- Set as a trigger on every call table and every partition: after a DELETE, UPDATE or TRUNCATE by hand, no earlier load
+-- with calls in it counts as unchanged.
 create function trunkline.forget_contents() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as
 $$
@@ -166,8 +169,12 @@ begin
     if pg_catalog.current_setting('trunkline.own_change', true) = 'on' then
         return null;
     end if;
-    delete from trunkline.load_partitions
-    where call_table = pg_catalog.format('%I.%I', tg_table_schema, tg_table_name);
+    delete from trunkline.load_partitions p
+    where p.load_id in (
+        select t.load_id from trunkline.load_partitions t
+        where t.relation = tg_relid
+            or t.call_table = pg_catalog.format('%I.%I', tg_table_schema, tg_table_name)
+    );
     return null;
 end
 $$;
