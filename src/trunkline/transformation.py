@@ -23,6 +23,7 @@ from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, t
 from trunkline.keys import record_keys
 from trunkline.layout.fields import RAW, AnyField, MoneyField, TextField
 from trunkline.layout.header_match import Places, match_header, unknown_columns, unknown_places
+from trunkline.layout.header_rows import repeated_headers
 from trunkline.layout.model import Layout
 from trunkline.layout.rules import SYSTEM
 
@@ -142,10 +143,12 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
 
 
 def _without_skipped(text: TextBlock, layout: Layout, places: Places) -> tuple[pa.RecordBatch, Lines]:
-    """Return the records that the layout says are calls, and their lines."""
-    if not layout.skip:
+    """Return the records that are calls: neither the header again nor what the layout says is none; and their lines."""
+    headers = repeated_headers(text.batch, layout)
+    if not layout.skip and not len(headers):
         return text.batch, text.lines
     skipped = np.zeros(text.batch.num_rows, dtype=np.bool_)
+    skipped[headers] = True
     for rule in layout.skip:
         column = text.batch.column(places[rule.column])
         listed = rule.is_in if rule.is_in is not None else rule.not_in

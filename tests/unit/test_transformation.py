@@ -231,6 +231,28 @@ def test_columns_are_found_in_any_order():
     assert reference(GOOD).batch.equals(turned.batch)
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_header_again_is_filtered(mark):
+    """Files that were joined end to end have it in the middle, maybe with the byte order mark of the second file."""
+    block = reference(GOOD, (mark + HEADER[0], *HEADER[1:]), with_(customer_id="1002"))
+
+    assert (block.filtered, block.read, rejected(block)) == (1, 3, [])
+    assert block.lines.tolist() == [0, 4]
+
+
+def test_another_header_refuses_the_file():
+    """After names in another order each record would be read wrong."""
+    with pytest.raises(RefusedError, match="second header with the columns in another order"):
+        reference(GOOD, HEADER[::-1], GOOD[::-1])
+
+
+def test_a_record_with_the_name_of_a_column_is_no_header():
+    """Only a record that holds all names, each as often as the header, is one."""
+    block = reference(with_(call_destination="call_date"), tuple(HEADER[0] for _ in HEADER))
+
+    assert (block.filtered, rejected(block)) == (0, [(2, "customer_id", "bad_integer")])
+
+
 def test_missing_columns_refuse_the_file():
     """The message names what there is and what is missing."""
     with pytest.raises(RefusedError, match="found columns customer_id, call_cost, expected also call_destination, cal"):
