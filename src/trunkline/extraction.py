@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, RejectTable, TextBlock
 from trunkline.cache.store import cache_for
-from trunkline.framing.cutting import block_identity, frame
+from trunkline.framing.cutting import SourceForm, block_identity, frame
 from trunkline.framing.dialect import ResolvedDialect, resolve_dialect
 from trunkline.framing.records import Damage, split_record
 from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, scan
@@ -85,6 +85,7 @@ def extract(source: SourceLike, layout: Layout | str, redis: redis_py.Redis | Bl
         - ``rejects``: a `RejectTable` of the records that could not be read,
         - ``records``: `RawRecords`, the original bytes of all,
         - ``source``: the name of the source without credentials,
+        - ``form``: its dialect, its header and what stands before its first record,
         - ``read``: how many records there were, rejects included,
         - ``content_hash``: BLAKE3 of the source as stored, in hex,
         - ``bytes``: its size as stored.
@@ -130,7 +131,7 @@ def _frames(opened: Source, layout: Layout | str, redis: redis_py.Redis | BlockC
     cache = cache_for(redis)
     dialect = resolve_dialect(opened.sample(), layout.dialect)
     framed = frame(opened.chunks(), dialect)
-    to_frame = _frame_maker(framed.header, dialect, opened.name)
+    to_frame = _frame_maker(SourceForm.of(framed, dialect), opened.name)
     nothing = True
     for block in framed.blocks:
         nothing = False
@@ -147,21 +148,20 @@ def _frames(opened: Source, layout: Layout | str, redis: redis_py.Redis | BlockC
     opened.check_unchanged()
 
 
-def _frame_maker(
-    header: tuple[str, ...], dialect: ResolvedDialect, source: str
-) -> Callable[[Block, TextBlock, str], pd.DataFrame]:
-    bounds = bounds_in(dialect, len(header))
+def _frame_maker(form: SourceForm, source: str) -> Callable[[Block, TextBlock, str], pd.DataFrame]:
+    bounds = bounds_in(form.dialect, len(form.header))
 
     def to_frame(block: Block, text: TextBlock, identity: str) -> pd.DataFrame:
         frame_ = _text_frame(text.batch)
         frame_.index = pd.Index(text.lines + block.first_line, name="source_line")
-        frame_.columns = pd.Index(header, dtype=object)
+        frame_.columns = pd.Index(form.header, dtype=object)
         records = RawRecords([block], bounds)
         frame_.attrs = {
             "rejects": _reject_table(text.rejects, block.first_line, records),
             "records": records,
             "read": text.read,
             "source": source,
+            "form": form,
             "content_hash": identity,
             "bytes": len(block.data),
         }

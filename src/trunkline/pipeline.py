@@ -37,6 +37,7 @@ from trunkline.books.writing import (
     find_loaded,
     left_loads,
     loads_of_content,
+    note_reading,
     own_load,
     refuse_load,
     staged_blocks,
@@ -45,7 +46,7 @@ from trunkline.books.writing import (
 from trunkline.database.errors import translated
 from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
-from trunkline.framing.cutting import frame
+from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.dialect import resolve_dialect
 from trunkline.framing.scanning import bounds_in
 from trunkline.loading.publishing import Conflict, TooManyRejectsError, UnchangedError, publish, reject_conflicts
@@ -238,6 +239,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     connection.commit()
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
     framed = frame(job.source.chunks(), dialect)
+    _note_form(connection, load, SourceForm.of(framed, dialect))
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     stage = _Stage(job, load, there)
     looked_up = job.cache.counts
@@ -267,6 +269,13 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
+
+
+def _note_form(connection: Connection, load: OpenLoad, form: SourceForm) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("set local synchronous_commit = off")
+        note_reading(cursor, load.load_id, form)
+    connection.commit()
 
 
 def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+    from trunkline.framing.cutting import SourceForm
     from trunkline.layout.files import Layout
     from trunkline.loading.tables import CallTable
 
@@ -166,8 +167,9 @@ def begin_load(
     content: Content | None,
     resume_key: str | None,
     reloads: tuple[int, ...] = (),
+    replays: int | None = None,
 ) -> OpenLoad:
-    """Open the books of a load, in the caller's transaction."""
+    """Open the books of a load, in the caller's transaction; *replays* is the load whose rejects it sends again."""
     from trunkline import __version__
 
     cursor.execute(
@@ -178,11 +180,25 @@ def begin_load(
             "bytes": content.bytes if content else None,
             "resume_key": resume_key,
             "reloads": reloads[-1] if reloads else None,
+            "replays": replays,
             "program_version": __version__,
         },
     )
     load_id, token = _row(cursor)
     return OpenLoad(load_id=int(load_id), token=str(token), reloads=reloads)
+
+
+def note_reading(cursor: Cursor, load_id: int, form: SourceForm) -> None:
+    """Keep how the source of a load was read, so that its rejects can be exported and replayed without it."""
+    cursor.execute(
+        query("note_reading"),
+        {
+            "load_id": load_id,
+            "preamble": form.preamble,
+            "header": [name.replace("\0", "\ufffd") for name in form.header],  # which no text in PostgreSQL holds
+            "dialect": json.dumps(asdict(form.dialect)),
+        },
+    )
 
 
 def own_load(cursor: Cursor, load_id: int) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trunkline.blocks import Block
     from trunkline.framing.borders import BlockSizes
 
-__all__ = ["Framed", "ResolvedDialect", "block_identity", "frame", "resolve_dialect"]
+__all__ = ["Framed", "ResolvedDialect", "SourceForm", "block_identity", "frame", "resolve_dialect"]
 
 # Part of every block's identity: raise it when the same bytes, dialect and header come to mean other text.
 _EXTRACT_VERSION = 2
@@ -45,10 +45,32 @@ class Framed:
             () for a source without any record.
         blocks: The records, in order; an iterator that can be used once.  Joined, the data of all blocks are the
             source after its header.
+        preamble: What stands before them: byte order mark, skipped lines and header, as bytes.
     """
 
     header: tuple[str, ...]
     blocks: Iterator[Block]
+    preamble: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceForm:
+    """
+    What must be known of a source to read its records without it.
+
+    Attributes:
+        preamble: The bytes before the first record: byte order mark, skipped lines, header.
+        header: As in `Framed`.
+    """
+
+    preamble: bytes
+    header: tuple[str, ...]
+    dialect: ResolvedDialect
+
+    @classmethod
+    def of(cls, framed: Framed, dialect: ResolvedDialect) -> SourceForm:
+        """Return the form of a source that was cut by *dialect*."""
+        return cls(preamble=framed.preamble, header=framed.header, dialect=dialect)
 
 
 def frame(chunks: Iterable[bytes], dialect: ResolvedDialect, *, sizes: BlockSizes | None = None) -> Framed:
@@ -68,11 +90,12 @@ def frame(chunks: Iterable[bytes], dialect: ResolvedDialect, *, sizes: BlockSize
     """
     reader = _Reader(_text_bytes(chunks, dialect))
     if dialect.encoding == "utf-8" and reader.peek(3) == codecs.BOM_UTF8:
-        reader.take(3)
+        reader.head += reader.take(3)
     for _ in range(dialect.skip_lines):
         reader.take_line()
     header = _read_header(reader, dialect) if dialect.header else _count_columns(reader.peek(SAMPLE_BYTES), dialect)
-    return Framed(header=header, blocks=_cut(reader, dialect, len(header), sizes))
+    blocks = _cut(reader, dialect, len(header), sizes)
+    return Framed(header=header, blocks=blocks, preamble=bytes(reader.head))
 
 
 def block_identity(block: Block, header: tuple[str, ...], dialect: ResolvedDialect) -> str:
@@ -146,6 +169,7 @@ class _Reader:
         self._begin = self._end = 0
         self.offset = 0
         self.line = 1
+        self.head = bytearray()  # lines that were taken one by one, with what stands before them
 
     def fill(self, size: int) -> memoryview:
         """Return what is pending, at least *size* bytes unless the source has no more; valid until the next call."""
@@ -195,7 +219,9 @@ class _Reader:
         if not end:
             return None
         self.line += 1
-        return self.take(end)
+        line = self.take(end)
+        self.head += line
+        return line
 
 
 def _line_end(data: bytes) -> int | None:

@@ -26,6 +26,7 @@ from trunkline.books.writing import (
     begin_load,
     check_terms,
     find_unchanged,
+    note_reading,
     terms_of,
     unchanged_books,
 )
@@ -33,6 +34,7 @@ from trunkline.database.schema import share_schema
 from trunkline.errors import UsageError
 from trunkline.fields.judging import NO_REJECTS
 from trunkline.frames import as_csv, source_lines, typed_batch
+from trunkline.framing.cutting import SourceForm
 from trunkline.layout.files import load_layout
 from trunkline.loading.partitions import partition_starts
 from trunkline.loading.publishing import publish
@@ -104,6 +106,8 @@ def load(
             return unchanged_books(connection, unchanged, terms.source, Attempts())
         check_terms(cursor, table, terms, ())
         opened = begin_load(cursor, terms, content=content, resume_key=None)
+        if isinstance(form := calls.attrs.get("form"), SourceForm):
+            note_reading(cursor, opened.load_id, form)
         _stage(cursor, table, layout, opened, typed, kept)
         publish(
             cursor,

@@ -53,6 +53,7 @@ create table trunkline.loads (
     token uuid not null default gen_random_uuid(),  -- who may publish it
     resume_key text,  -- what must be equal for another run to go on with its blocks
     reloads bigint references trunkline.loads (id),
+    replays bigint references trunkline.loads (id),  -- whose rejects it sent through the pipeline again
     superseded_by bigint references trunkline.loads (id),
     program_version text not null,
     constraint loads_not_negative check (least(read, loaded, duplicates, duplicates_in_source, rejected, filtered, conflicts, replaced) >= 0),
@@ -65,6 +66,7 @@ create index on trunkline.loads (call_table, system);
 create index on trunkline.loads (bytes);
 -- Without these, removing one row looks through all others for a reference to it.
 create index on trunkline.loads (reloads) where reloads is not null;
+create index on trunkline.loads (replays) where replays is not null;
 create index on trunkline.loads (superseded_by) where superseded_by is not null;
 
 comment on table trunkline.loads is 'One row per source that was loaded, refused or failed, and where its records went.';
@@ -117,14 +119,27 @@ create table trunkline.rejects (
     kept_load_id bigint,  -- of a conflict: the load and the line of the record that was kept
     kept_source_line bigint,
     same_as bigint references trunkline.rejects (id) on delete set null,  -- the first reject of the same bytes
-    created_at timestamptz not null default clock_timestamp()
+    created_at timestamptz not null default clock_timestamp(),
+    settled_at timestamptz,  -- when it was replayed or discarded
+    replayed_by bigint references trunkline.loads (id),  -- the load that settled it
+    note text,  -- why it was discarded
+    constraint rejects_replayed check (replayed_by is null or state = 'replayed')
 );
 create index on trunkline.rejects (load_id, source_line);
 create index on trunkline.rejects (raw_hash);
 create index on trunkline.rejects (same_as) where same_as is not null;  -- as for loads
+create index on trunkline.rejects (replayed_by) where replayed_by is not null;
 
 comment on table trunkline.rejects is 'Records that were not loaded, whole, with what was found and what was expected.';
 comment on column trunkline.rejects.raw is 'Original bytes: personal data.  Not for readers, nor is raw_hash.';
+
+-- How the source of a load was read: what its records mean without the source, to export and to replay them.
+create table trunkline.readings (
+    load_id bigint primary key references trunkline.loads (id) on delete cascade,
+    preamble bytea not null,  -- what stands before the first record: byte order mark, skipped lines, header
+    header text[] not null,  -- names of the columns, as read
+    dialect jsonb not null  -- delimiter, quote and so on, as resolved
+);
 
 -- Staged tables are registered before they are made, so that a crash leaves none unknown.
 create table trunkline.staged (

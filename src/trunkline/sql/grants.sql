@@ -14,14 +14,16 @@ grant execute on function trunkline.forget_contents() to {loader};
 -- name: to_reader
 -- Books for the reader.
 
--- The reader sees the books; of rejects neither the bytes nor their hash, which for a short record gives them away.
+-- The reader sees the books; of rejects neither the bytes nor their hash, which for a short record gives them away,
+-- nor what stands before the first record of a source: where a header is missing, that is a call.
 grant usage on schema trunkline to {reader};
 revoke all on all tables in schema trunkline from {reader};
-grant select on trunkline.loads, trunkline.totals, trunkline.blocks, trunkline.call_tables, trunkline.migrations
+grant select on trunkline.loads, trunkline.totals, trunkline.blocks, trunkline.load_partitions, trunkline.call_tables,
+    trunkline.migrations
     to {reader};
 grant select (
     id, load_id, source_line, byte_offset, field, code, message, state, kept_load_id, kept_source_line, same_as,
-    created_at
+    created_at, settled_at, replayed_by, note
 ) on trunkline.rejects to {reader};
 revoke all on schema trunkline_staging from {reader};
 revoke all on all tables in schema trunkline_staging from {reader};

@@ -5,13 +5,20 @@
 -- Open the books of a load.
 insert into trunkline.loads (
     source, system, layout, layout_fingerprint, key_fingerprint, call_table, timezone, tz_source, currency,
-    content_hash, bytes, status, resume_key, reloads, program_version
+    content_hash, bytes, status, resume_key, reloads, replays, program_version
 )
 values (
     %(source)s, %(system)s, %(layout)s, %(layout_fingerprint)s, %(key_fingerprint)s, %(call_table)s, %(timezone)s,
-    %(tz_source)s, %(currency)s, %(content_hash)s, %(bytes)s, 'running', %(resume_key)s, %(reloads)s, %(program_version)s
+    %(tz_source)s, %(currency)s, %(content_hash)s, %(bytes)s, 'running', %(resume_key)s, %(reloads)s, %(replays)s,
+    %(program_version)s
 )
 returning id, token
+
+-- name: note_reading
+-- Keep how the source of a load was read, so that its rejects can be exported and replayed.
+insert into trunkline.readings (load_id, preamble, header, dialect)
+values (%(load_id)s, %(preamble)s, %(header)s, %(dialect)s)
+on conflict do nothing
 
 -- name: resumable_loads
 -- Loads of this source that were begun and neither published nor given up, newest first.
