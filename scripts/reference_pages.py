@@ -1,7 +1,8 @@
 """Writes the reference pages of layouts and settings from the models, so that they say what the program does.
 
-The prose is in scripts/pages/; a line ``<!-- made: NAME -->`` there is replaced by what is made here.  Without
-arguments this writes docs/reference/layouts.md and settings.md; with `--check` it only says whether they are current.
+The prose is in scripts/pages/; a line ``<!-- made: NAME -->`` there is replaced by what is made here.  Each built-in
+layout has a page too, whose prose is the comment that its file begins with.  Without arguments this writes the pages
+below docs/; with `--check` it only says whether they are current.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,15 +19,16 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from trunkline.cli.app import app
+from trunkline.errors import UsageError
 from trunkline.layout.fields import FIELD_TYPES, IN_WORDS, FieldBase
-from trunkline.layout.files import Defaults, Dialect, Layout, SkipRule, WidthRule, builtin_layouts
+from trunkline.layout.files import Defaults, Dialect, Layout, SkipRule, WidthRule, builtin_layouts, layout_text
 from trunkline.layout.rules import CANONICAL, RESERVED
 from trunkline.settings.model import ENV_PREFIX
 from trunkline.settings.resolution import NOT_IN_ENVIRONMENT, Feed, Settings
 
 ROOT = Path(__file__).parents[1]
 PROSE = ROOT / "scripts" / "pages"
-PAGES = ROOT / "docs" / "reference"
+PAGES = ROOT / "docs"
 NOTE = "<!-- Made by scripts/reference_pages.py from the models and scripts/pages/: change those. -->"
 
 # What the JSON schema of a model calls a value, and what people who write TOML call it.
@@ -39,15 +42,86 @@ _VALUES = {
 
 
 def pages() -> dict[str, str]:
-    """Return the pages by file name."""
-    return {"layouts.md": _page("layouts.md", layout_parts()), "settings.md": _page("settings.md", setting_parts())}
+    """Return the pages by their path in the documentation."""
+    return {
+        "reference/layouts.md": _page("layouts.md", layout_parts()),
+        "reference/settings.md": _page("settings.md", setting_parts()),
+        **{f"layouts/{each.name}.md": layout_page(each, layout_text(each.name)) for each in builtin_layouts()},
+    }
+
+
+def layout_page(layout: Layout, text: str) -> str:
+    """Return the page of a built-in layout: what its file says at its beginning, and what it does."""
+    facts = [
+        ("status", layout.status),
+        ("table", f"`{layout.table}`"),
+        ("key", ", ".join(f"`{name}`" for name in layout.key)),
+        ("partitioned by", f"`{layout.event_time}`, {layout.partition}" if layout.event_time else "nothing"),
+        ("times", layout.zones or ("as the records state" if _knows_zones(layout) else "local: state `--timezone`")),
+        ("currency", layout.currencies or None),
+    ]
+    intro = _prose(re.match(r"(?:#.*\n)+", text)[0])  # type: ignore[index]
+    parts = [
+        f"# {layout.name}",
+        "<!-- Made by scripts/reference_pages.py from the file of the layout: change that. -->",
+        intro,
+    ]
+    if layout.refuse:
+        return "\n\n".join([*parts, f"Such a file is refused: {layout.refuse}."]) + "\n"
+    parts += [_table(("", ""), [fact for fact in facts if fact[1]]), _fields_table(layout)]
+    command = f"trunkline run FILE --layout {layout.name}"
+    command += " --system pbx-1" if "system" in layout.key else ""
+    command += "" if layout.zones or _knows_zones(layout) else " --timezone Africa/Nairobi"
+    parts.append(f"```console\n$ {command}\n```")
+    parts.append(
+        f"`trunkline layouts show {layout.name}` prints the layout. [Layouts](../reference/layouts.md) explains it."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _knows_zones(layout: Layout) -> bool:
+    try:
+        layout.check_complete()
+    except UsageError:
+        return False
+    return True
+
+
+def _prose(comment: str) -> str:
+    """Return comment lines as Markdown; what is indented is an example."""
+    lines = [line.removeprefix("#").removeprefix(" ") for line in comment.splitlines()]
+    blocks = "\n".join(lines).split("\n\n")
+    shown = [f"```text\n{dedent(block)}\n```" if block.startswith("  ") else _escaped(block) for block in blocks]
+    return "\n\n".join(shown)
+
+
+def _escaped(block: str) -> str:
+    return re.sub(r"([*_<])", r"\\\1", block)
+
+
+def _fields_table(layout: Layout) -> str:
+    rows = [
+        (
+            ", ".join(f"`{name}`" if isinstance(name, str) else str(name) for name in field.all_columns_read)
+            + "".join(f", or `{name}`" for name in field.aliases),
+            ", ".join(f"`{column.name}` ({column.pg_type})" for column in field.columns),
+            "required" if field.required else "",
+        )
+        for field in layout.fields
+    ]
+    return _table(("CSV column", "column of the table", ""), rows)
 
 
 def layout_parts() -> dict[str, str]:
     """Return what is made of the reference of layouts."""
     type_row = ("`type`", ", ".join(f"`{name}`" for name in FIELD_TYPES), "required", "What the text is; see below.")
     layouts = (
-        (f"`{each.name}`", each.status, f"`{each.table}`", ", ".join(f"`{name}`" for name in each.key))
+        (
+            f"[`{each.name}`](../layouts/{each.name}.md)",
+            each.status,
+            f"`{each.table}`",
+            ", ".join(f"`{name}`" for name in each.key),
+        )
         for each in builtin_layouts()
     )
     canonical = ((f"`{name}`", " or ".join(f"`{each}`" for each in types)) for name, types in CANONICAL.items())
@@ -167,6 +241,7 @@ def main(arguments: list[str]) -> int:
             print(f"not current: {', '.join(old)}; run 'python scripts/reference_pages.py'")
         return 1 if old else 0
     for name, text in old.items():
+        (PAGES / name).parent.mkdir(exist_ok=True)
         (PAGES / name).write_text(text, encoding="utf-8", newline="\n")
     return 0
 

@@ -87,7 +87,7 @@ def test_a_file_that_nothing_fits_has_a_reason(foreign):
 
     assert (found.layout, found.first) == (None, None)
     assert found.reason.startswith("no layout fits")
-    assert any("missing: " in reason for reason in found.candidates[0].reasons)
+    assert any("missing: " in reason for each in found.candidates for reason in each.reasons)
     assert found.dialect.delimiter == ";"
 
 

@@ -44,8 +44,8 @@ OF_TYPES: dict[str, dict[str, Any]] = {
     "integer": {"min": 1, "max": 9, "allowed": [1]},
     "decimal": {"scale": 2, "point": ",", "min": 1, "max": 9},
     "money": {
-        "scale": 2, "currency": "USD", "currency_from": "x", "point": ",", "group": "'", "implied": 2,
-        "min": 1, "max": 9,
+        "scale": 2, "currency": "USD", "currency_from": "x", "currency_aliases": ["xx"], "point": ",", "group": "'",
+        "implied": 2, "min": 1, "max": 9,
     },
     "duration": {"unit": "ms", "scale": 3, "min": 1, "max": 9},
     "timestamp": {"format": "%d.%m.%Y", "timezone": "UTC", "ambiguous_time": "later"},

@@ -187,6 +187,11 @@ class FieldBase(Part):
         return self.columns_read
 
     @property
+    def names_of(self) -> Mapping[ColumnRef, tuple[str, ...]]:
+        """The columns that may have other names in the header, with these."""
+        return {} if isinstance(self.column, tuple) or not self.aliases else {self.column: self.aliases}
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The columns that the field fills."""
         raise NotImplementedError
@@ -309,6 +314,9 @@ class MoneyField(FieldBase):
     currency_from: OneColumn | None = Field(
         default=None, description="Column with the ISO 4217 code of each record, instead of `currency`."
     )
+    currency_aliases: tuple[StrictStr, ...] = Field(
+        default=(), description="Other header names of the column of `currency_from`."
+    )
     point: Literal[".", ","] = Field(default=".", description="Character before the decimals.")
     group: Literal[",", ".", " ", "'"] | None = Field(
         default=None, description="Character between groups of three digits; none is allowed without it."
@@ -327,6 +335,12 @@ class MoneyField(FieldBase):
     @property
     def all_columns_read(self) -> tuple[ColumnRef, ...]:
         return self.columns_read if self.currency_from is None else (*self.columns_read, self.currency_from)
+
+    @property
+    def names_of(self) -> Mapping[ColumnRef, tuple[str, ...]]:
+        if self.currency_from is None or not self.currency_aliases:
+            return super().names_of
+        return {**super().names_of, self.currency_from: self.currency_aliases}
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -355,7 +369,7 @@ class DurationField(FieldBase):
 
     type: Literal["duration"]
     unit: DurationUnit = Field(
-        description="What is written: `hms` is hours:minutes:seconds, `go` is `1h2m3.5s`, `6s` and `0.1min` six seconds."
+        description="What is written: `hms` is hours:minutes:seconds, `go` `1h2m3.5s`, `6s` and `0.1min` six seconds."
     )
     scale: StrictInt = Field(default=0, ge=0, le=6, description="Decimal places of a second; more are a reject.")
     min: Number | None = Field(default=None, ge=0, description="Shortest duration that is not rejected, in seconds.")

@@ -71,7 +71,7 @@ def unknown_places(header: Sequence[str], layout: Layout) -> tuple[int, ...]:
 
 def places_of(header: Sequence[str], layout: Layout) -> Places:
     """Return where the columns are that the layout reads, without those that the CSV does not have."""
-    aliases = {field.column: field.aliases for field in layout.fields if field.aliases}
+    aliases = {column: names for field in layout.fields for column, names in field.names_of.items()}
     found = {}
     for column in _read(layout):
         place = _place(column, header, layout, aliases.get(column, ()))
