@@ -18,7 +18,7 @@ from trunkline.database.schema import share_schema
 from trunkline.database.sessions import Sessions
 from trunkline.errors import DatabaseAwayError, RefusedError, SourceError, TrunklineError
 from trunkline.layout.files import load_layout
-from trunkline.loading.tables import ensure_call_table
+from trunkline.loading.tables import ensure_call_table, find_call_table, planned_call_table
 from trunkline.progress import ProgressPort, Watch
 from trunkline.servers import Servers, open_servers
 from trunkline.sources.source import Source, expand, open_source, redacted
@@ -62,6 +62,18 @@ def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *,
     sessions = Sessions(partial(_connect_to_load, servers))
     try:
         each = _Run(settings=settings, servers=servers, sessions=sessions, progress=progress)
+        return list(each.load_all(sources))
+    finally:
+        sessions.close()
+
+
+def check_sources(
+    sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort
+) -> list[Books]:
+    """Return the accounts that `run_sources` would end with now; writes nothing that anybody sees."""
+    sessions = Sessions(partial(_connect_to_load, servers))
+    try:
+        each = _Check(settings=settings, servers=servers, sessions=sessions, progress=progress)
         return list(each.load_all(sources))
     finally:
         sessions.close()
@@ -160,9 +172,44 @@ class _Run:
             progress=self.progress,
             max_rejects=self.settings.max_rejects,
             reload=self.settings.reload,
-            workers=self.settings.workers or min(MOST_WORKERS, os.cpu_count() or 1),
+            workers=self._workers,
         )
         return load_source(job, attempts)
+
+    @property
+    def _workers(self) -> int:
+        return self.settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Check(_Run):
+    """A run that ends before it begins: each source is accounted for in a transaction that is rolled back."""
+
+    def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
+        with self.sessions.borrow() as connection, connection.cursor() as cursor:
+            table = find_call_table(cursor, layout)
+            planned = table or planned_call_table(cursor, layout)
+            terms = terms_of(layout, planned, source.name)
+            if table and not self.settings.reload:
+                load_id = find_unchanged(cursor, terms, content.hash)
+                if load_id is not None:
+                    return unchanged_books(connection, load_id, source.name, attempts)
+            from trunkline.checking import CheckJob, check_source  # as in a run: only where there is work
+
+            job = CheckJob(
+                source=source,
+                content=content,
+                layout=layout,
+                table=planned,
+                is_there=table is not None,
+                terms=terms,
+                cache=self.servers.cache,
+                progress=self.progress,
+                max_rejects=self.settings.max_rejects,
+                reload=self.settings.reload,
+                workers=self._workers,
+            )
+            return check_source(cursor, job, attempts)
 
 
 def _recognised(source: Source) -> Layout:

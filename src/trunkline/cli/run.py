@@ -34,6 +34,34 @@ if TYPE_CHECKING:
 
 LOADED, FAILED, REFUSED = 0, 1, 3
 
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SOURCE...", help="Files, folders, globs or URLs; - is stdin.", show_default=False),
+]
+FeedName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The sources of a feed of trunkline.toml.", rich_help_panel=WHAT),
+]
+MaxRejects = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|N%",
+        help="Refuse a source with more rejects than this; no limit without it. (env: TRUNKLINE_MAX_REJECTS)",
+        rich_help_panel=LIMITS,
+    ),
+]
+Reload = Annotated[
+    bool,
+    typer.Option(
+        "--reload",
+        help="Replace what the same content brought under another key, zone or currency.",
+        rich_help_panel=LIMITS,
+    ),
+]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="Accept a glob that matches nothing.", rich_help_panel=LIMITS)
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
@@ -42,14 +70,8 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     context: typer.Context,
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SOURCE...", help="Files, folders, globs or URLs; - is stdin.", show_default=False),
-    ] = None,
-    feed: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Load the sources of a feed of trunkline.toml.", rich_help_panel=WHAT),
-    ] = None,
+    sources: Sources = None,
+    feed: FeedName = None,
     layout: LayoutName = None,
     system: SystemName = None,
     timezone: Timezone = None,
@@ -57,30 +79,15 @@ def run(
     database_url: DatabaseUrl = None,
     redis_url: RedisUrl = None,
     config: Config = None,
-    max_rejects: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|N%",
-            help="Refuse a source with more rejects than this; no limit without it. (env: TRUNKLINE_MAX_REJECTS)",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    reload: Annotated[
-        bool,
-        typer.Option(
-            "--reload",
-            help="Replace what the same content brought under another key, zone or currency.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = False,
-    allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Accept a glob that matches nothing.", rich_help_panel=LIMITS)
-    ] = False,
+    max_rejects: MaxRejects = None,
+    reload: Reload = False,
+    allow_empty: AllowEmpty = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
     """Load call logs into PostgreSQL, every call once."""
-    resolved = resolve(
+    wanted, settings = what_to_load(
+        sources,
         feed=feed,
         layout=layout,
         system=system,
@@ -93,11 +100,22 @@ def run(
         reload=reload or None,
         allow_empty=allow_empty or None,
     )
+    return account_for(context, wanted, settings, check=False)
+
+
+def what_to_load(sources: Sequence[str] | None, **flags: object) -> tuple[Sequence[str], Settings]:
+    """
+    Return the sources and the settings that *flags* ask for.
+
+    Raises:
+        UsageError: If no source is named, or the settings cannot be used.
+    """
+    resolved = resolve(**flags)
     wanted = sources or resolved.paths
     if not wanted:
         raise UsageError("no source is named", hint="name files, folders, globs or URLs, or '--feed NAME'")
     check_layout(resolved.settings)
-    return _load(context, wanted, resolved.settings)
+    return wanted, resolved.settings
 
 
 def check_layout(settings: Settings) -> None:
@@ -114,9 +132,9 @@ def check_layout(settings: Settings) -> None:
         layout.with_overrides(timezone=settings.timezone, currency=settings.currency, system=settings.system)
 
 
-def _load(context: typer.Context, sources: Sequence[str], settings: Settings) -> int:
-    """Load *sources*; whatever ends it, the books of those that were finished are printed."""
-    from trunkline.runner import run_sources
+def account_for(context: typer.Context, sources: Sequence[str], settings: Settings, *, check: bool) -> int:
+    """Load or only check *sources*; whatever ends it, the books of those that were finished are printed."""
+    from trunkline.runner import check_sources, run_sources
     from trunkline.servers import open_servers
 
     document = invocation(context).document
@@ -127,7 +145,7 @@ def _load(context: typer.Context, sources: Sequence[str], settings: Settings) ->
             document["database"] = servers.described
             print_line(f"database: {servers.described}")
             with watch:
-                run_sources(sources, settings, servers, progress=watch)
+                (check_sources if check else run_sources)(sources, settings, servers, progress=watch)
     finally:
         document["sources"] = [books.to_dict() for books in watch.finished]
         _account(watch.finished)

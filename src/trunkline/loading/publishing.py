@@ -251,28 +251,10 @@ def _merge(
     outcome: _Outcome,
 ) -> int:
     """Insert the calls that the call table does not have; return how many it had replaced."""
-    twins = {
-        "aside": aside_table(load.load_id),
-        "staged": staged.identifier,
-        "table": table.identifier,
-        "same_key": same_key(table, "s", "k"),
-        "bounds": _bounds(table, staged),
-    }
-    values = {
-        "s_values": identifiers(table.value_columns, "s"),
-        "k_values": identifiers(table.value_columns, "k"),
-    }
-    cursor.execute(
-        query("compare_with_table", **twins, **values, **measures(table, "s")),
-        {"on_conflict": on_conflict},
-    )
+    twins = twins_of(table, staged.identifier, aside_table(load.load_id), _bounds(table, staged))
+    compare(cursor, table, twins, repeats=repeats_table(load.load_id), on_conflict=on_conflict)
     replaced = 0
-    if on_conflict != "replace":
-        cursor.execute(
-            query("compare_repeats", repeats=repeats_table(load.load_id), **twins, **values),
-            {"on_conflict": on_conflict},
-        )
-    else:
+    if on_conflict == "replace":
         cursor.execute(query("replace_calls", **twins))
         replaced, relations = _counted(cursor)
         if relations:
@@ -292,6 +274,38 @@ def _merge(
         names,
     )
     return replaced
+
+
+def twins_of(
+    table: CallTable, staged: sql.Identifier, aside: sql.Identifier, bounds: sql.Composable
+) -> dict[str, sql.Composable]:
+    """Return what names staged calls, the calls of the same key in the table, and where they are noted."""
+    return {
+        "aside": aside,
+        "staged": staged,
+        "table": table.identifier,
+        "same_key": same_key(table, "s", "k"),
+        "bounds": bounds,
+    }
+
+
+def compare(
+    cursor: Cursor, table: CallTable, twins: dict[str, sql.Composable], *, repeats: sql.Identifier, on_conflict: str
+) -> None:
+    """Note the staged calls whose key the call table has already, and what that means for their repeats."""
+    values = {
+        "s_values": identifiers(table.value_columns, "s"),
+        "k_values": identifiers(table.value_columns, "k"),
+    }
+    cursor.execute(
+        query("compare_with_table", **twins, **values, **measures(table, "s")),
+        {"on_conflict": on_conflict},
+    )
+    if on_conflict != "replace":
+        cursor.execute(
+            query("compare_repeats", repeats=repeats, **twins, **values),
+            {"on_conflict": on_conflict},
+        )
 
 
 def _counted(cursor: Cursor) -> tuple[int, list[int]]:

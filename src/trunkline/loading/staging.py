@@ -265,7 +265,14 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
         _index(cursor, table, staged)
     except pg_errors.UniqueViolation:
         cursor.execute("rollback to savepoint before_index")
-        _settle_source(cursor, table, load_id, staged, on_conflict=on_conflict)
+        settle_source(
+            cursor,
+            table,
+            staged.identifier,
+            aside=aside_table(load_id),
+            repeats=repeats_table(load_id),
+            on_conflict=on_conflict,
+        )
         _index(cursor, table, staged)
     if staged.lower is not None:
         cursor.execute(
@@ -305,13 +312,22 @@ def _index(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
     )
 
 
-def _settle_source(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str) -> None:
+def settle_source(
+    cursor: Cursor,
+    table: CallTable,
+    staged: sql.Identifier,
+    *,
+    aside: sql.Identifier,
+    repeats: sql.Identifier,
+    on_conflict: str,
+) -> None:
+    """Move calls whose key came more than once in the source from *staged* to *repeats*, noted in *aside*."""
     cursor.execute(
         query(
             "settle_source",
-            staged=staged.identifier,
-            aside=aside_table(load_id),
-            repeats=repeats_table(load_id),
+            staged=staged,
+            aside=aside,
+            repeats=repeats,
             key_columns=identifiers(table.key_columns),
             s_key_columns=identifiers(table.key_columns, "s"),
             same_key=same_key(table, "s", "r"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg2 import Error, sql
 
@@ -103,6 +103,41 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
         SchemaError: If a table of that name exists that is not ours, or lacks a column of the layout.
     """
     cursor.execute(query("make_lock"), {"space": LockSpace.BOOKS})
+    table = find_call_table(cursor, layout)
+    if table is not None:
+        return table
+    table, _ = _named(cursor, layout)
+    _make(cursor, table, layout)
+    rebuild_calls_view(cursor)
+    return table
+
+
+def find_call_table(cursor: Cursor, layout: Layout) -> CallTable | None:
+    """
+    Return the layout's call table as it was made, or None if there is none yet.
+
+    Raises:
+        SchemaError: If a table of that name exists that is not ours, or lacks a column of the layout.
+    """
+    table, known = _named(cursor, layout)
+    if known is not None and known[5]:
+        return _checked(cursor, table, layout, stored_event_time=known[3], stored_partition=known[4])
+    cursor.execute(query("relation_exists"), {"name": table.qualified})
+    if _one(cursor)[0]:
+        raise SchemaError(
+            f"{table.qualified} exists and was not made by trunkline",
+            hint="name another table in the layout, or rename that one",
+        )
+    return None
+
+
+def planned_call_table(cursor: Cursor, layout: Layout) -> CallTable:
+    """Return the call table as it would be made."""
+    return _named(cursor, layout)[0]
+
+
+def _named(cursor: Cursor, layout: Layout) -> tuple[CallTable, tuple[Any, ...] | None]:
+    """Return the layout's call table as it would be made, and what is remembered of one of that name."""
     schema, _, name = layout.table.rpartition(".")
     cursor.execute(query("qualified_name"), {"schema": schema or None, "table": name})
     found_schema, qualified = _one(cursor)
@@ -121,32 +156,11 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
         partition=layout.partition,
         value_types={column.name: column.pg_type for column in layout.columns},
     )
-    if known is None or not known[5]:
-        _make(cursor, table, layout)
-        rebuild_calls_view(cursor)
-        return table
-    return _checked(cursor, table, layout, stored_event_time=known[3], stored_partition=known[4])
+    return table, known
 
 
 def _make(cursor: Cursor, table: CallTable, layout: Layout) -> None:
-    cursor.execute(query("relation_exists"), {"name": table.qualified})
-    if _one(cursor)[0]:
-        raise SchemaError(
-            f"{table.qualified} exists and was not made by trunkline",
-            hint="name another table in the layout, or rename that one",
-        )
-    columns = [
-        sql.SQL("{} {}{}").format(
-            sql.Identifier(column.name),
-            sql.SQL(column.pg_type),
-            sql.SQL(" not null" if column.not_null else ""),
-        )
-        for column in layout.columns
-    ]
-    columns += [
-        sql.SQL("{} {} not null").format(sql.Identifier(name), sql.SQL(pg_type)) for name, pg_type in TECHNICAL_COLUMNS
-    ]
-    statement = sql.SQL("create table {} ({})").format(table.identifier, sql.SQL(", ").join(columns))
+    statement = sql.SQL("create table {} ({})").format(table.identifier, column_definitions(layout))
     if table.is_partitioned:
         statement += sql.SQL(" partition by range ({})").format(sql.Identifier(str(table.event_time)))
     cursor.execute(statement)
@@ -170,6 +184,22 @@ def _make(cursor: Cursor, table: CallTable, layout: Layout) -> None:
             "partition": table.partition,
         },
     )
+
+
+def column_definitions(layout: Layout) -> sql.Composed:
+    """Return the columns of the layout's call table, as they are written to make it."""
+    columns = [
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(column.name),
+            sql.SQL(column.pg_type),
+            sql.SQL(" not null" if column.not_null else ""),
+        )
+        for column in layout.columns
+    ]
+    columns += [
+        sql.SQL("{} {} not null").format(sql.Identifier(name), sql.SQL(pg_type)) for name, pg_type in TECHNICAL_COLUMNS
+    ]
+    return sql.SQL(", ").join(columns)
 
 
 def _checked(

@@ -343,6 +343,21 @@ select
     count(*) filter (where differs)
 from {aside}
 
+-- name: sum_new
+-- What would be loaded of staged calls, by currency.
+select {currency} as currency, count(*), coalesce(sum({duration_s}), 0), coalesce(sum({cost}), 0)
+from {staged} s
+where not exists (select from {aside} a where a.source_line = s.source_line)
+group by 1
+
+-- name: currencies_aside
+-- The currencies of calls that were set aside, and how many of them are conflicts to be rejected.
+select currency, count(*) filter (where kind = 'conflict') from {aside} group by 1
+
+-- name: time_range
+-- The first and the last event time of staged calls.
+select min({event_time}), max({event_time}) from {staged}
+
 -- name: add_totals
 -- Write the sums: typed from the blocks, the rest from the tables; the table's own check compares them.
 with typed as (

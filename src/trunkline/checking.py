@@ -1,0 +1,181 @@
+"""Check a source: what a run would do with it, exactly, without writing anything that anybody sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from time import perf_counter, thread_time
+from typing import TYPE_CHECKING
+
+from trunkline.books.account import Books, CacheCounts, Seconds, Totals
+from trunkline.books.writing import Attempts, Content, Costs, Terms, check_terms, loads_of_content
+from trunkline.engine import Reading, each, identity_of, work_block
+from trunkline.errors import RefusedError
+from trunkline.framing.cutting import frame
+from trunkline.framing.dialect import resolve_dialect
+from trunkline.loading.rehearsal import (
+    Rehearsed,
+    finish_rehearsal,
+    open_rehearsal,
+    partitions_of,
+    rehearse_rows,
+)
+from trunkline.loading.staging import StagedRows, check_partition_count, partitions_there, staged_rows
+from trunkline.transformation import typed_totals
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from trunkline.blocks import Block, TypedBlock
+    from trunkline.cache.port import BlockCache
+    from trunkline.layout.files import Layout
+    from trunkline.loading.tables import CallTable
+    from trunkline.progress import ProgressPort
+    from trunkline.settings.resolution import MaxRejects
+    from trunkline.sources.source import Source
+
+BLOCKS_WAITING = 1  # as in a run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckJob:
+    """
+    A source to be checked; attributes as of `pipeline.Job`.
+
+    Attributes:
+        is_there: Whether the call table was made already.
+    """
+
+    source: Source
+    content: Content
+    layout: Layout
+    table: CallTable
+    is_there: bool
+    terms: Terms
+    cache: BlockCache
+    progress: ProgressPort
+    max_rejects: MaxRejects | None
+    reload: bool
+    workers: int
+
+
+@dataclass(kw_only=True, slots=True)
+class _Account:
+    """What the blocks so far add up to."""
+
+    read: int = 0
+    typed: int = 0
+    filtered: int = 0
+    rejected_by: Counter[str] = field(default_factory=Counter)
+    cost: dict[str, Decimal] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
+    starts: set[date | None] = field(default_factory=set)
+
+    def add(self, typed: TypedBlock, layout: Layout) -> None:
+        self.read += typed.read
+        self.typed += typed.batch.num_rows
+        self.filtered += typed.filtered
+        self.rejected_by.update(typed.rejects.column("code").to_pylist())
+        for currency, amount in typed_totals(typed.batch, layout).cost.items():
+            self.cost[currency] = self.cost.get(currency, Decimal(0)) + amount
+
+
+def check_source(cursor: Cursor, job: CheckJob, attempts: Attempts) -> Books:
+    """
+    Return the books that a run would write now, in a transaction that the caller rolls back.
+
+    Returns:
+        ``loaded`` (no load id: nothing was written) or ``refused``, with the numbers that a run would end with.
+
+    Raises:
+        TrunklineError: Where a run would fail.
+    """
+    account = _Account()
+    try:
+        reloads = loads_of_content(cursor, job.terms, job.content.hash) if job.reload else ()
+        if job.is_there:
+            check_terms(cursor, job.table, job.terms, reloads)
+        _stage(cursor, job, account)
+        found = finish_rehearsal(
+            cursor,
+            job.table,
+            is_there=job.is_there,
+            on_conflict=job.layout.on_conflict,
+            reloads=reloads,
+            typed_cost=account.cost,
+        )
+        if found.rejected_conflicts:
+            account.rejected_by["conflict"] += found.rejected_conflicts
+        _check_rejects(job, account)
+    except RefusedError as refusal:
+        return _books(job, account, None, attempts, reason=refusal.reason)
+    return _books(job, account, found, attempts, reason=None)
+
+
+def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
+    open_rehearsal(cursor, job.layout, job.table if job.is_there else None)
+    there = partitions_there(cursor, job.table)
+    dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
+    framed = frame(job.source.chunks(), dialect)
+    reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
+    looked_up = job.cache.counts
+
+    def work(block: Block) -> tuple[Block, TypedBlock, StagedRows, Costs]:
+        worked = work_block(block, identity_of(block, reading), reading, job.cache)
+        rows = staged_rows(worked.typed, job.table, load_id=0, first_line=block.first_line, system=job.terms.system)
+        return block, worked.typed, rows, Costs(extract_s=worked.extract_s, transform_s=worked.transform_s)
+
+    with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
+        for block, typed, rows, costs in each(executor, work, framed.blocks, in_work=job.workers + BLOCKS_WAITING):
+            began = thread_time()
+            account.starts |= partitions_of(rows)
+            check_partition_count(account.starts, there)
+            rehearse_rows(cursor, job.table, rows)
+            account.add(typed, job.layout)
+            account.costs += costs + Costs(load_s=thread_time() - began)
+            job.progress.advance(len(block.data), block.lines)
+    looked_up = job.cache.counts - looked_up
+    account.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
+    job.source.check_unchanged()
+
+
+def _check_rejects(job: CheckJob, account: _Account) -> None:
+    rejected = account.rejected_by.total()
+    if job.max_rejects is not None and not job.max_rejects.allows(rejected, account.read):
+        raise RefusedError(
+            f"{rejected} of {account.read} records would be rejected, allowed are {job.max_rejects}",
+            hint="allow more with '--max-rejects'",
+        )
+    if rejected and not account.typed:
+        raise RefusedError(f"none of {account.read} records could be loaded", hint="is this the right layout?")
+
+
+def _books(
+    job: CheckJob, account: _Account, found: Rehearsed | None, attempts: Attempts, *, reason: str | None
+) -> Books:
+    costs = account.costs
+    return Books(
+        source=job.source.name,
+        layout=job.layout.name,
+        status="refused" if found is None else "loaded",
+        read=account.read,
+        loaded=found.loaded if found else 0,
+        duplicates=found.duplicates if found else 0,
+        duplicates_in_source=found.duplicates_in_source if found else 0,
+        rejected=account.rejected_by.total(),
+        rejected_by=dict(account.rejected_by),
+        filtered=account.filtered,
+        conflicts=found.conflicts if found else account.rejected_by["conflict"],
+        totals=found.totals if found else Totals(),
+        cache=CacheCounts(hits=costs.hits, misses=costs.misses),
+        seconds=Seconds(
+            extract=costs.extract_s,
+            transform=costs.transform_s,
+            load=costs.load_s,
+            total=perf_counter() - attempts.began,
+        ),
+        reason=reason,
+    )

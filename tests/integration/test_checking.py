@@ -1,0 +1,176 @@
+"""What a check says is what a run right after it does, and a check writes nothing."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.sql import SQL, Identifier
+
+from trunkline import Settings, run
+from trunkline.books.account import CacheCounts, Seconds
+from trunkline.database.grants import grants_sql
+from trunkline.progress import Watch
+from trunkline.runner import check_sources
+from trunkline.sample.writer import write_sample
+from trunkline.servers import open_servers
+
+HEADER = "customer_id,call_cost,call_destination,call_date,call_duration"
+FIRST = "1001,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30"
+SECOND = "1002,$2.50,Mombasa,2022-01-01 10:05:00,00:08:15"
+DIRTY = (
+    "1001,$1.2.0,Nairobi,2022-01-01 10:00:00,00:05:30",
+    "1003,$0.50,Nakuru,2022-02-30 10:10:00,00:03:45",
+    "1003,$0.50,Nakuru",
+    '1003,"$0.50,Nakuru,2022-01-02 10:10:00,00:03:45',
+)
+
+
+@pytest.fixture
+def settings(database_url):
+    return Settings(database_url=database_url, redis_url="none", layout="customer_call_logs")
+
+
+def check(sources, settings):
+    with open_servers(settings, {}) as servers:
+        return check_sources([str(source) for source in sources], settings, servers, progress=Watch(visible=False))
+
+
+def outcome(books):
+    """Return books without what a check cannot know: the number of the load, its cost, and how a refusal is put."""
+    known = replace(books, cache=CacheCounts(), seconds=Seconds())
+    if books.status != "unchanged":
+        known = replace(known, load_id=None)
+    return replace(known, reason=bool(books.reason)).to_dict()
+
+
+def written(settings):
+    """Return the counts of all that a run leaves in the database."""
+    with closing(psycopg2.connect(settings.database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select relname from pg_class where relnamespace = 'public'::regnamespace order by 1")
+        relations = cursor.fetchall()
+        tables = ("loads", "blocks", "rejects", "totals", "staged", "readings", "call_tables", "load_partitions")
+        counts = []
+        for table in tables:
+            cursor.execute(SQL("select count(*) from {}").format(Identifier("trunkline", table)))
+            counts.append(cursor.fetchone())
+        return relations, counts
+
+
+def write(path, *records):
+    path.write_text("\n".join((HEADER, *records)) + "\n", encoding="utf-8")
+    return path
+
+
+def agree(path, settings):
+    """Check, run, and return the books, having made sure that they say the same and that the check wrote nothing."""
+    before = written(settings)
+    checked = [outcome(books) for books in check([path], settings)]
+    assert written(settings) == before
+    ran = run([str(path)], settings)
+    assert checked == [outcome(books) for books in ran]
+    return ran[0]
+
+
+def test_a_fresh_database_gets_no_table(settings, tmp_path):
+    """All calls are new; the call table is not made; the run right after says the same."""
+    books = agree(write(tmp_path / "a.csv", FIRST, SECOND), settings)
+
+    assert (books.status, books.loaded) == ("loaded", 2)
+
+
+def test_what_is_unchanged_stays_unchanged(settings, tmp_path):
+    """A check of loaded content names the earlier load, as a run does."""
+    path = write(tmp_path / "a.csv", FIRST, SECOND)
+    run([str(path)], settings)
+
+    assert agree(path, settings).status == "unchanged"
+
+
+@pytest.mark.parametrize("policy", ["reject", "skip", "replace"])
+def test_duplicates_and_conflicts_are_told_apart(settings, tmp_path, policy):
+    """In the source, against earlier loads, and the same key with other values, under each policy of the layout."""
+    text = Path("src/trunkline/layouts/customer_call_logs.toml")
+    layout = tmp_path / "own.toml"
+    layout.write_text(text.read_text().replace("grammar = 1", f'grammar = 1\non_conflict = "{policy}"', 1))
+    settings = settings.model_copy(update={"layout": str(layout)})
+    run([str(write(tmp_path / "a.csv", FIRST, SECOND))], settings)
+    corrected = FIRST.replace("$1.20", "$1.30")
+    third = FIRST.replace("1001", "1003")
+    records = (corrected, third, third, third.replace("$1.20", "$7"), SECOND, SECOND, corrected, *DIRTY)
+    books = agree(write(tmp_path / "b.csv", *records), settings)
+
+    assert books.duplicates_in_source > 0
+    assert books.duplicates >= books.duplicates_in_source
+    assert books.conflicts > 0
+
+
+@pytest.mark.parametrize("limit", ["1", "10%"])
+def test_a_refusal_is_foreseen(settings, tmp_path, limit):
+    """Too many rejects: the same status and the same counts."""
+    settings = Settings(database_url=settings.database_url, redis_url="none", layout=settings.layout, max_rejects=limit)
+
+    assert agree(write(tmp_path / "a.csv", FIRST, *DIRTY), settings).status == "refused"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", HEADER, "a,b\n1,2\n", f"{HEADER}\n{DIRTY[0]}\n", "customer_id\n1\n"],
+    ids=lambda text: text[:20] or "empty",
+)
+def test_odd_sources_end_the_same(settings, tmp_path, text):
+    """Empty, a header alone, other columns, nothing loadable."""
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    agree(path, settings)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_samples_that_overlap_end_as_checked(settings, tmp_path, seed):
+    """Dirty files whose records overlap and come in another order, one after the other."""
+    sample = tmp_path / "sample.csv"
+    write_sample(sample, records=3_000, seed=seed, dirty=0.05, duplicates=0.1, days=5)
+    header, *lines = sample.read_bytes().splitlines(keepends=True)
+    shuffle = random.Random(seed)
+    for number in range(3):
+        part = shuffle.sample(lines, k=1_500)
+        path = tmp_path / f"{number}.csv"
+        path.write_bytes(header + b"".join(part))
+        books = agree(path, settings)
+
+        assert books.is_balanced
+        assert books.status == "loaded"
+
+
+def test_a_reload_is_foreseen(settings, tmp_path):
+    """Calls that a reload would take back are not counted as duplicates."""
+    path = write(tmp_path / "a.csv", FIRST, SECOND, *DIRTY)
+    run([str(path)], settings)
+    settings = settings.model_copy(update={"reload": True})
+
+    assert agree(path, settings).loaded == 2
+
+
+def test_a_reader_may_check(settings, tmp_path):
+    """A role that only reads books and calls gets the same numbers."""
+    run([str(write(tmp_path / "a.csv", FIRST))], settings)
+    with closing(psycopg2.connect(settings.database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("select current_database()")
+        ((name,),) = cursor.fetchall()
+        roles = [f"{kind}_{name}" for kind in ("loader", "reader")]
+        for role in roles:
+            cursor.execute(SQL("create role {} login").format(Identifier(role)))
+        cursor.execute(grants_sql(connection, loader=roles[0], reader=roles[1]))
+        try:
+            reader = settings.model_copy(update={"database_url": f"{settings.database_url}&user={roles[1]}"})
+            (books,) = check([write(tmp_path / "b.csv", FIRST, SECOND, DIRTY[0])], reader)
+        finally:
+            for role in roles:
+                cursor.execute(SQL("drop owned by {0} cascade; drop role {0}").format(Identifier(role)))
+
+    assert (books.status, books.loaded, books.duplicates, books.rejected) == ("loaded", 1, 1, 1)
