@@ -53,8 +53,16 @@ def fields_of(record: bytes, delimiter: str = ",", quote: str = '"') -> list[byt
     return [*fields, bytes(field)]
 
 
-def outcome_of(record: bytes, width: int, delimiter: str = ",", quote: str = '"') -> str:
-    """Return what must become of a physical line of UTF-8."""
+def outcomes_of(data: bytes, width: int, delimiter: str = ",", quote: str = '"') -> list[str]:
+    """Return what must become of each physical line of UTF-8."""
+    return [
+        outcome_of(data[start:end], width, delimiter, quote, ended=end < len(data))
+        for start, end in physical_lines(data)
+    ]
+
+
+def outcome_of(record: bytes, width: int, delimiter: str = ",", quote: str = '"', *, ended: bool = True) -> str:
+    """Return what must become of a physical line of UTF-8, which may lack its line end."""
     if not record:
         return "blank"
     if b"\0" in record:
@@ -65,7 +73,10 @@ def outcome_of(record: bytes, width: int, delimiter: str = ",", quote: str = '"'
         return "bad_encoding"
     fields = fields_of(record, delimiter, quote)
     if fields is None:
-        return "bad_quote"
+        is_open = fields_of(record + quote.encode(), delimiter, quote) is not None
+        return "torn_record" if is_open and not ended else "bad_quote"
     if len(fields) == width:
         return "ok"
-    return "too_few_fields" if len(fields) < width else "too_many_fields"
+    if len(fields) > width:
+        return "too_many_fields"
+    return "too_few_fields" if ended else "torn_record"

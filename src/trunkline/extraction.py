@@ -130,7 +130,7 @@ def _frames(opened: Source, layout: Layout | str, redis: redis_py.Redis | BlockC
     layout = load_layout(layout) if isinstance(layout, str) else layout
     cache = cache_for(redis)
     dialect = resolve_dialect(opened.sample(), layout.dialect)
-    framed = frame(opened.chunks(), dialect)
+    framed = frame(opened.chunks(), dialect, growing=layout.growing)
     to_frame = _frame_maker(SourceForm.of(framed, dialect), opened.name)
     nothing = True
     for block in framed.blocks:
@@ -145,7 +145,7 @@ def _frames(opened: Source, layout: Layout | str, redis: redis_py.Redis | BlockC
         block = Block(position=0, first_byte=0, first_line=1, data=b"", lines=0)
         identity = block_identity(block, framed.header, dialect)
         yield to_frame(block, extract_block(block, framed.header, dialect), identity)
-    opened.check_unchanged()
+    opened.check_unchanged(may_grow=layout.growing)
 
 
 def _frame_maker(form: SourceForm, source: str) -> Callable[[Block, TextBlock, str], pd.DataFrame]:
@@ -294,4 +294,6 @@ def _message(outcome: Outcome, found: int, width: int, dialect: ResolvedDialect)
         return f"found bytes that are not {dialect.block_encoding}, expected text in that encoding"
     if outcome is Outcome.BAD_QUOTE:
         return f"found a quote ({dialect.quote}) out of place, expected quotes around whole fields only"
+    if outcome is Outcome.TORN_RECORD:
+        return "found the end of the source inside a record, expected a line end after it"
     return f"found {found} {'field' if found == 1 else 'fields'}, expected {width}"

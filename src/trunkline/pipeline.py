@@ -238,7 +238,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         there = partitions_there(cursor, job.table)
     connection.commit()
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
-    framed = frame(job.source.chunks(), dialect)
+    framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
     _note_form(connection, load, SourceForm.of(framed, dialect))
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     stage = _Stage(job, load, there)
@@ -263,7 +263,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
             job.progress.advance(len(block.data), block.lines)
     looked_up = job.cache.counts - looked_up
     attempts.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
-    job.source.check_unchanged()
+    job.source.check_unchanged(may_grow=job.layout.growing)
     with connection.cursor() as cursor:
         lost = positions - staged_blocks(cursor, load.load_id).keys()
     connection.commit()
@@ -353,7 +353,7 @@ def _raw_reader(job: Job) -> ReadRaw:
         dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
         wanted = sorted(lines)
         found: dict[int, tuple[int, bytes]] = {}
-        framed = frame(job.source.chunks(), dialect)
+        framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
         bounds = bounds_in(dialect, len(framed.header))
         for block in framed.blocks:
             if len(found) == len(wanted):
@@ -362,7 +362,7 @@ def _raw_reader(job: Job) -> ReadRaw:
             if here:
                 records = RawRecords([block], bounds)
                 found |= {line: records.find(line) for line in here}
-        job.source.check_unchanged()
+        job.source.check_unchanged(may_grow=job.layout.growing)
         return found
 
     return read

@@ -207,3 +207,22 @@ def test_a_multiline_record_is_never_cut():
     assert len(blocks) > 2
     assert sum(one.records for one in found) == 5_000 + sum(number % 7 for number in range(5_000))
     assert {Outcome(value) for one in found for value in one.outcomes} == {Outcome.OK, Outcome.CONTINUED}
+
+
+@given(
+    data=st.lists(st.sampled_from([b"a,b", b"\n", b"\r", b'"'])).map(b"".join),
+    chunk=st.integers(1, 5),
+)
+def test_a_growing_source_ends_with_its_last_line_end(data, chunk):
+    """What comes after it may be the first part of a record that is still being written."""
+    chunks = [data[at : at + chunk] for at in range(0, len(data), chunk)]
+    blocks = list(frame(chunks, HEADERLESS, growing=True).blocks)
+
+    whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
+    assert whole == b"".join(block.data for block in blocks)
+
+
+def test_a_growing_source_without_line_ends_is_refused_in_bounded_memory():
+    """Nine mebibytes are no line that is still being written."""
+    with pytest.raises(SourceError, match="a line longer than 8 MiB"):
+        list(frame([b"x" * 2**20] * 9, HEADERLESS, growing=True).blocks)

@@ -68,11 +68,12 @@ OF_LAYOUT: dict[str, Any] = {
     "event_time": None,
     "on_conflict": "skip",
     "extra": "keep",
+    "growing": True,
     "widths": [{"columns": 9, "moved": {"1": 2}}],
     "refuse": "quality records",
 }
 WITHOUT_EFFECT: dict[str, Any] = {
-    "name": "other", "status": "verified", "partition": "month", "growing": True, "grammar": None, "extends": "another",
+    "name": "other", "status": "verified", "partition": "month", "grammar": None, "extends": "another",
 }  # fmt: skip
 
 # What gives the same call another key, but for zones (which the books keep for each system).

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.strict_csv import fields_of, outcome_of, physical_lines
+from tests.strict_csv import fields_of, outcomes_of, physical_lines
 from trunkline.framing import scanning
 from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.records import Damage, split_record
@@ -32,7 +32,7 @@ def test_scan_agrees_with_the_slow_reader(data, width):
     lines = physical_lines(data)
 
     assert lines == list(zip(found.starts.tolist(), found.ends.tolist(), strict=True))
-    expected = [outcome_of(data[start:end], width) for start, end in lines]
+    expected = outcomes_of(data, width)
     assert expected == [Outcome(value).code for value in found.outcomes.tolist()]
     assert found.records == sum(outcome != "blank" for outcome in expected)
 
@@ -42,7 +42,7 @@ def test_delimiter_and_quote_are_the_dialects(data, width):
     """The same holds for any other delimiter and quote."""
     found = scan(data, ResolvedDialect(delimiter=";", quote="'"), width)
 
-    expected = [outcome_of(data[start:end], width, ";", "'") for start, end in physical_lines(data)]
+    expected = outcomes_of(data, width, ";", "'")
     assert expected == [Outcome(value).code for value in found.outcomes.tolist()]
 
 
@@ -61,7 +61,7 @@ def test_scan_agrees_with_split_record_in_every_dialect(escape, record):
     dialect = ResolvedDialect(escape=escape)
     record = record.decode("utf-8", "ignore").encode() or b"x"
     fields = split_record(record, dialect)
-    found = scan(record, dialect, 2)
+    found = scan(record + b"\n", dialect, 2)
 
     if isinstance(fields, Damage):
         assert found.outcomes.tolist() == [Outcome.BAD_QUOTE]
@@ -176,6 +176,23 @@ def test_borders_of_multiline_records_wait_for_what_may_follow():
 
     assert record_borders(data, dialect, 2, whole=False).tolist() == [4, 12]
     assert len(record_borders(data, dialect, 2, whole=True)) == 1 + scanning.MAX_RECORD_BYTES // 4
+
+
+@pytest.mark.parametrize(
+    ("last", "outcome"),
+    [
+        (b"c,d", Outcome.OK),
+        (b"c", Outcome.TORN_RECORD),
+        (b'c,"d', Outcome.TORN_RECORD),
+        (b'c,"d"x', Outcome.BAD_QUOTE),
+        (b"c,d,e", Outcome.TOO_MANY_FIELDS),
+        (b"c\xff", Outcome.BAD_ENCODING),
+        (b"c\0\0", Outcome.NUL_BYTE),
+    ],
+)
+def test_a_last_line_without_end_that_lacks_something_is_torn(last, outcome):
+    """What more bytes could make a good record is torn; what they could not is damaged like any other line."""
+    assert [Outcome.OK, outcome] == scan(b"a,b\n" + last, ResolvedDialect(), 2).outcomes.tolist()
 
 
 @given(data=csv_bytes)

@@ -319,3 +319,19 @@ print(header, sorted({"pandas", "numpy", "pyarrow", "fsspec"} & set(sys.modules)
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
 
     assert done.stdout == "('a', 'b') []\n"
+
+
+def test_a_file_that_may_grow_is_refused_only_for_other_changes(tmp_path):
+    """What was appended after it was opened is left for the next load."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(DATA)
+    with open_source(path) as source:
+        with path.open("ab") as file:
+            file.write(b"1002,$2.50\n")
+        source.check_unchanged(may_grow=True)
+        assert b"".join(source.chunks()) == DATA
+        with pytest.raises(SourceChangedError):
+            source.check_unchanged()
+        path.write_bytes(b"a,b\n")
+        with pytest.raises(SourceChangedError):
+            source.check_unchanged(may_grow=True)

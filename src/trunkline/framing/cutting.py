@@ -73,7 +73,9 @@ class SourceForm:
         return cls(preamble=framed.preamble, header=framed.header, dialect=dialect)
 
 
-def frame(chunks: Iterable[bytes], dialect: ResolvedDialect, *, sizes: BlockSizes | None = None) -> Framed:
+def frame(
+    chunks: Iterable[bytes], dialect: ResolvedDialect, *, growing: bool = False, sizes: BlockSizes | None = None
+) -> Framed:
     """
     Read the header and cut what follows into blocks that end at line ends chosen by content.
 
@@ -83,12 +85,15 @@ def frame(chunks: Iterable[bytes], dialect: ResolvedDialect, *, sizes: BlockSize
     Args:
         chunks: The decompressed bytes of the source, from its first byte, in pieces of any length.
         dialect: As `resolve_dialect` found it.
+        growing: Whether more may be written to the source: then a last line without line end is left out, since
+            the rest of it may still come.
         sizes: The lengths of blocks, where not the usual ones.
 
     Raises:
         SourceError: If the header cannot be read, or a line is longer than 8 MiB (this one while blocks are read).
     """
-    reader = _Reader(_text_bytes(chunks, dialect))
+    text = _text_bytes(chunks, dialect)
+    reader = _Reader(_whole_lines(text) if growing else text)
     if dialect.encoding == "utf-8" and reader.peek(3) == codecs.BOM_UTF8:
         reader.head += reader.take(3)
     for _ in range(dialect.skip_lines):
@@ -120,6 +125,22 @@ def _reading_identity(header: tuple[str, ...], dialect: ResolvedDialect) -> byte
         list(header),
     ]
     return blake3(json.dumps(facts).encode()).digest()
+
+
+def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes up to and with the last line end."""
+    pending: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if end:
+            yield b"".join([*pending, chunk[:end]])
+            pending, size = [], 0
+        pending.append(chunk[end:])
+        size += len(chunk) - end
+        if size > _MAX_LINE_BYTES:  # whoever reads it refuses it, in bounded memory
+            yield b"".join(pending)
+            pending, size = [], 0
 
 
 def _text_bytes(chunks: Iterable[bytes], dialect: ResolvedDialect) -> Iterable[bytes]:

@@ -39,6 +39,7 @@ class Outcome(IntEnum):
     BAD_QUOTE = 6
     TOO_FEW_FIELDS = 7
     TOO_MANY_FIELDS = 8
+    TORN_RECORD = 9  # what would be TOO_FEW_FIELDS, or an open quote, where the source ends without a line end
 
     @property
     def code(self) -> str:
@@ -95,6 +96,8 @@ def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
     slow = (marks.ends - marks.starts) > _MAX_FAST_BYTES
     if dialect.escape == "backslash":
         _judge_backslashes(data, dialect, width, marks, outcomes, widths, slow)
+    if not data.endswith((b"\n", b"\r")) and _is_torn(data, dialect, marks, Outcome(outcomes[-1])):
+        outcomes[-1] = Outcome.TORN_RECORD
     outcomes[_undecodable_lines(data, dialect, marks)] = Outcome.BAD_ENCODING
     if b"\0" in data:
         outcomes[_lines_of(marks.starts, np.flatnonzero(marks.bytes == 0))] = Outcome.NUL_BYTE
@@ -282,6 +285,13 @@ def _judge_backslashes(
         outcomes[line] = _width_outcome(len(fields), width)
 
 
+def _is_torn(data: bytes, dialect: ResolvedDialect, marks: _Marks, outcome: Outcome) -> bool:
+    """Whether the last line, which has no end, may be the first part of a good record."""
+    if outcome is not Outcome.BAD_QUOTE:
+        return outcome is Outcome.TOO_FEW_FIELDS
+    return split_record(data[marks.starts[-1] :], dialect) is Damage.OPEN_QUOTE
+
+
 def _width_outcome(found: int, width: int) -> Outcome:
     if found == width:
         return Outcome.OK
@@ -305,7 +315,7 @@ def _join_lines(
     many fields is one reject, unless a line in it is a good record by itself: then the quote is what is wrong.
     """
     done = 0
-    for first in np.flatnonzero(outcomes == Outcome.BAD_QUOTE).tolist():
+    for first in np.flatnonzero(outcomes == Outcome.BAD_QUOTE).tolist():  # not the torn one: no line comes after it
         if first < done:
             continue
         found = _last_line(data, dialect, marks, outcomes, first)

@@ -33,7 +33,7 @@ from trunkline.layout.fields import (
 from trunkline.layout.rules import SYSTEM, rule_problems
 from trunkline.layout.versions import RESULT_VERSION, version_of
 
-_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "growing"}
+_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition"}
 _OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
 _TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 _ASCII_CHARACTER = re.compile(r"[\t -~]")

@@ -45,6 +45,13 @@ class _State:
     def of(cls, found: os.stat_result) -> _State:
         return cls(device=found.st_dev, inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
+    def follows(self, earlier: _State | None, *, may_grow: bool) -> bool:
+        """Whether a file that was in the *earlier* state has still the same bytes there, as far as can be told."""
+        if earlier is None or self == earlier:
+            return self == earlier
+        same_file = (self.device, self.inode) == (earlier.device, earlier.inode)
+        return may_grow and same_file and self.size > earlier.size
+
 
 class Source:
     """
@@ -124,9 +131,12 @@ class Source:
                 break
         return bytes(found[:SAMPLE_BYTES])
 
-    def check_unchanged(self) -> None:
+    def check_unchanged(self, *, may_grow: bool = False) -> None:
         """
         Raise unless the file is still the one that was opened.
+
+        Args:
+            may_grow: Whether it may have become longer: what was read is what was there when it was opened.
 
         Raises:
             SourceChangedError: If it was written to, replaced or deleted since.
@@ -137,7 +147,9 @@ class Source:
             there = _State.of(self._path.stat())
         except FileNotFoundError:
             raise self._changed("is gone") from None
-        if there != self._opened or _State.of(os.fstat(self._file.fileno())) != self._opened:
+        if not there.follows(self._opened, may_grow=may_grow):
+            raise self._changed("changed")
+        if not _State.of(os.fstat(self._file.fileno())).follows(self._opened, may_grow=may_grow):
             raise self._changed("changed")
 
     def _stored(self) -> Iterator[bytes]:
