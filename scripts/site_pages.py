@@ -37,16 +37,21 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def code_excerpt(name: str) -> str:
     """Return a function, class or method of the package, as written, named by its dotted path."""
-    module, _, path = name.removeprefix("trunkline.").partition(".")
-    file = PACKAGE / f"{module}.py"
-    if not file.is_file():
+    parts = name.removeprefix("trunkline.").split(".")
+    depth = next((depth for depth in range(1, len(parts)) if _module(parts[:depth]).is_file()), None)
+    if depth is None:
         raise PluginError(f"no module for the excerpt {name}")
+    file = _module(parts[:depth])
     text = file.read_text(encoding="utf-8")
     node: ast.AST = ast.parse(text)
-    for part in path.split("."):
+    for part in parts[depth:]:
         node = _member(node, part, name)
     lines = text.splitlines()[_first_line(node) - 1 : node.end_lineno]  # type: ignore[attr-defined]
     return _fenced("python", file, textwrap.dedent("\n".join(lines)))
+
+
+def _module(parts: list[str]) -> Path:
+    return PACKAGE.joinpath(*parts[:-1], f"{parts[-1]}.py")
 
 
 def query_excerpt(name: str) -> str:

@@ -157,7 +157,7 @@ def _step_pattern(step: Step) -> str:
             )
         case Name(names=names):
             return f"(?i:{'|'.join(names)})"
-        case Fraction():
-            return "[0-9]{1,6}"
+        case Fraction(most=most):
+            return f"[0-9]{{1,{most}}}"
         case Offset():
             return "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"

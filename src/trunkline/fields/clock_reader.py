@@ -16,6 +16,7 @@ from trunkline.fields.zones import MICROSECONDS
 _ZERO = np.uint8(ord("0"))
 _LOWER = np.uint8(0x20)  # the bit that makes an ASCII letter small
 _SAMPLE_ROWS = 32
+_MICRO_DIGITS = 6  # behind the point of a second
 _LONGEST = 64  # bytes; no format is longer, and what is need not be told apart
 
 Small = npt.NDArray[Any]  # small integers of one type or another
@@ -111,8 +112,8 @@ def _read(text: TextBytes, steps: tuple[Step, ...]) -> Clock:
                 reader.parts[part] = reader.number(least, most)
             case Name(part=part, names=names):
                 reader.parts[part] = reader.name(names) + (part == "month")  # months count from 1
-            case Fraction():
-                reader.fraction()
+            case Fraction(most=most):
+                reader.fraction(most)
             case Offset():
                 reader.offset()
     reader.end()
@@ -187,13 +188,14 @@ class _Reader:
         self.place = self.place + (len(names[0]) if len({len(name) for name in names}) == 1 else length)
         return value
 
-    def fraction(self) -> None:
+    def fraction(self, most: int) -> None:
         value: Small = np.zeros(len(self.text), dtype=np.int32)
         more = np.ones(len(self.text), dtype=np.bool_)
-        for count in range(6):
+        for count in range(most):
             digit = self.digit()
             more &= digit <= 9
-            value = value * np.int32(10) + np.where(more, digit, 0)
+            if count < _MICRO_DIGITS:
+                value = value * np.int32(10) + np.where(more, digit, 0)
             if count == 0:
                 self.bad |= ~more
             self._move(more)

@@ -2,7 +2,7 @@
 
 Source: the directives and what they mean, Python's `datetime.strptime`.  Stricter here: a number has all its
 digits (`%m` is two), whitespace is itself, and there are no locales.  Added: `%-d`, `%-m`, `%-H`, `%-I` take
-one digit or two, as GNU date writes them.
+one digit or two, and `%N` decimals up to nanoseconds, as GNU date writes them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,12 @@ class Name:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fraction:
-    """One to six digits behind the point of a second."""
+    """
+    One to *most* digits behind the point of a second.  Those beyond microseconds are cut off, as no timestamp of
+    PostgreSQL can hold them.
+    """
+
+    most: int = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +89,7 @@ _DIRECTIVES: Final[dict[str, Step]] = {
     "A": Name(part="weekday", names=WEEKDAYS),
     "p": Name(part="pm", names=("AM", "PM")),
     "f": Fraction(),
+    "N": Fraction(most=9),
     "z": Offset(),
     "%": Literally(data=b"%"),
 }
