@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -10,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -138,10 +140,74 @@ def test_a_name_that_promises_an_archive_is_held_to_it(tmp_path):
         open_source(path)
 
 
-def test_zip_is_refused_with_the_way_out():
-    """Not read yet, so said."""
-    with pytest.raises(SourceError, match="found a zip archive, expected a CSV file; unpack it first: unzip"):
-        open_source(b"PK\x03\x04" + DATA)
+def zipped(members: dict[str, bytes], **options) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", **options) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_the_only_file_of_a_zip_archive_is_the_source(method):
+    """Folders, hidden files and what macOS adds do not count; the hash is that of the file."""
+    data = zipped({"a/": b"", "a/calls.csv": DATA, "__MACOSX/a/calls.csv": b"x", "a/.x": b"x"}, compression=method)
+
+    with open_source(data) as source:
+        assert source.content_hash() == blake3(DATA).hexdigest()
+        assert source.sample() == DATA[: 64 * 1024]
+        assert b"".join(source.chunks()) == DATA
+
+
+def test_each_file_of_a_zip_archive_is_a_source(tmp_path):
+    """Named after the archive; a path in a name is only a name, and nothing is written anywhere."""
+    path = tmp_path / "calls.zip"
+    path.write_bytes(zipped({"../../feb.csv": b"feb", "jan.csv": b"jan", "/mar.csv.gz": gzip.compress(b"mar")}))
+    names = expand([str(path)])
+
+    assert names == [f"{path}::{member}" for member in ("../../feb.csv", "/mar.csv.gz", "jan.csv")]
+    assert [read(open_source(name)) for name in names] == [b"feb", b"mar", b"jan"]
+    assert [one.name for one in tmp_path.iterdir()] == ["calls.zip"]
+    with pytest.raises(SourceError, match="found 3 members in"):
+        open_source(path)
+    with pytest.raises(SourceError, match=r"found no member apr\.csv in the zip archive, expected one of its 3"):
+        open_source(f"{path}::apr.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (zipped({}), "found no file in the zip archive"),
+        (zipped({"a.zip": zipped({"a.csv": b"a"})}), "found a zip archive inside of another one"),
+        (zipped({"a\tb.csv": b"a", "a\nb.csv": b"a"}), "found two members of one name"),
+        (zipped({"a.csv": DATA})[:-30], "found a damaged zip archive"),
+        (zipped({"a.csv": DATA}).replace(b"1001", b"1002", 1), "found a damaged zip archive"),
+    ],
+)
+def test_a_zip_archive_that_cannot_be_read_is_refused(data, problem):
+    """Whatever is wrong with it shows before its last chunk came."""
+    with pytest.raises(SourceError, match=problem):
+        read(open_source(data))
+
+
+def test_a_zip_archive_with_any_byte_changed_is_read_right_or_refused():
+    """Checked for every byte: the data comes as it was, or not at all."""
+    whole = zipped({"calls.csv": b"a,b\n1,2\n"}, compression=zipfile.ZIP_DEFLATED)
+    for at in range(4, len(whole)):
+        for flip in (0x01, 0x80, 0xFF):
+            damaged = whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
+            with contextlib.suppress(SourceError):
+                assert read(open_source(damaged)) == b"a,b\n1,2\n", (at, flip)
+
+
+def test_a_file_called_zip_that_is_none_is_refused(tmp_path):
+    """As with every other archive."""
+    path = tmp_path / "calls.zip"
+    path.write_bytes(DATA)
+
+    assert expand([str(path)]) == [str(path)]
+    with pytest.raises(SourceError, match="found no zip archive in a file called"):
+        open_source(path)
 
 
 @pytest.mark.parametrize("change", ["grown", "shrunk", "rewritten", "replaced", "deleted"])

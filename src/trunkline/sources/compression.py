@@ -151,10 +151,15 @@ def compression_of(name: str, head: bytes) -> Compression | None:
         SourceError: If the name says that it is compressed and its bytes do not, or for formats we do not read.
     """
     if head.startswith(_ZIP_MAGIC):
-        raise SourceError("found a zip archive, expected a CSV file", hint="unpack it first: unzip")
+        raise SourceError("found a zip archive inside of another one, expected a CSV file", hint="unpack it: unzip")
     for one in COMPRESSIONS:
         if head.startswith(one.magic) and (one.suffix != ".bz2" or head[4:10] in _BZIP2_BLOCKS):
             return one
+    if name.lower().endswith(".zip"):
+        raise SourceError(
+            "found no zip archive in a file called .zip, expected one",
+            hint="copy it again, or drop the suffix if it is plain text",
+        )
     for one in COMPRESSIONS:
         if name.lower().endswith(one.suffix):
             raise SourceError(

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -24,11 +25,13 @@ from trunkline.errors import SourceChangedError, SourceError, TrunklineError
 from trunkline.framing.dialect import SAMPLE_BYTES
 from trunkline.sources.compression import compression_of
 from trunkline.sources.remote import fetch, is_url, redacted
+from trunkline.sources.zip_archive import MEMBER_MARK, ZIP_SUFFIX, ZipArchive, is_zip, split_member
 
 __all__ = ["Source", "expand", "open_source", "redacted"]
 
 STDIN = "-"
 _CHUNK_BYTES = 4 * 1024 * 1024
+_HEAD_BYTES = 16  # enough to know any archive by
 _FOLDER_PATTERN = "*.csv*"  # calls.csv, calls.csv.gz, Master.csv.2024-01-31-23-59-59
 
 
@@ -59,10 +62,10 @@ class Source:
 
     Attributes:
         name: As the user gave it, without credentials and signatures: fit for books, messages and logs.
-        size: Bytes as stored, compressed or not.
+        size: Bytes as stored, compressed or not; for a zip archive, of all of it.
     """
 
-    def __init__(self, name: str, file: BinaryIO, *, path: Path | None = None) -> None:
+    def __init__(self, name: str, file: BinaryIO, *, path: Path | None = None, member: str | None = None) -> None:
         """
         Take over an open file; `open_source` is what callers use.
 
@@ -70,6 +73,7 @@ class Source:
             name: Without secrets.
             file: Seekable, with nobody else reading from it; closed also if this fails.
             path: Where it is, if others can change it there.
+            member: Of a zip archive, the one to be read; None: the only one.
         """
         self.name = name
         self._file = file
@@ -79,7 +83,12 @@ class Source:
         self.size = self._opened.size if self._opened else file.seek(0, io.SEEK_END)
         try:
             with self._named():
-                self._compression = compression_of(name, self._read(0, 16))
+                head = self._read(0, _HEAD_BYTES)
+                self._zip = ZipArchive(self._read_at, self.size) if member or is_zip(head) else None
+                if self._zip is not None:
+                    self._member = member or self._zip.only_member()
+                    name, head = self._member, self._head_of_member()
+                self._compression = compression_of(name, head)
         except BaseException:
             file.close()
             raise
@@ -98,14 +107,15 @@ class Source:
 
     def content_hash(self) -> str:
         """
-        Return the BLAKE3 hash, in hex, of the bytes as stored.
+        Return the BLAKE3 hash, in hex, of the bytes as stored; of a zip archive, of the member's.
 
         On all cores, but through `read` and not through a memory map: the process that maps a file which somebody
         cuts short dies of SIGBUS.
         """
         hasher = blake3(max_threads=blake3.AUTO)
-        for chunk in self._stored():
-            hasher.update(chunk)
+        with self._named():
+            for chunk in self._packed():
+                hasher.update(chunk)
         return hasher.hexdigest()
 
     def chunks(self) -> Iterator[bytes]:
@@ -116,11 +126,9 @@ class Source:
             SourceError: If they cannot be read, or an archive is damaged, which may show only at its end.
             SourceChangedError: If the file became shorter meanwhile.
         """
-        if self._compression is None:
-            yield from self._stored()
-            return
         with self._named():
-            yield from self._compression.decompress(self._stored())
+            packed = self._packed()
+            yield from packed if self._compression is None else self._compression.decompress(packed)
 
     def sample(self) -> bytes:
         """Return the first 64 KiB of the decompressed bytes, or all if there are fewer."""
@@ -151,6 +159,21 @@ class Source:
             raise self._changed("changed")
         if not _State.of(os.fstat(self._file.fileno())).follows(self._opened, may_grow=may_grow):
             raise self._changed("changed")
+
+    def _packed(self) -> Iterator[bytes]:
+        """Yield the bytes as stored or, of a zip archive, those of the member."""
+        return self._stored() if self._zip is None else self._zip.read(self._member)
+
+    def _head_of_member(self) -> bytes:
+        found = b""
+        for chunk in self._packed():
+            found += chunk
+            if len(found) >= _HEAD_BYTES:
+                break
+        return found[:_HEAD_BYTES]
+
+    def _read_at(self, position: int, length: int) -> bytes:
+        return self._read(position, length) if length else b""
 
     def _stored(self) -> Iterator[bytes]:
         """Yield the bytes as stored, exactly `size` of them."""
@@ -204,7 +227,8 @@ def open_source(source: str | os.PathLike[str] | bytes | BinaryIO, *, stdin: Bin
     since it has to be read more than once: its hash says whether it is unchanged.
 
     Args:
-        source: Path, URL, ``-``, the content itself as bytes, or a file open for reading bytes.
+        source: Path, URL, ``-``, the content itself as bytes, or a file open for reading bytes.  A path may go on
+            with ``::`` and the name of a member of a zip archive.
         stdin: What ``-`` means, by default the standard input of the process.
 
     Raises:
@@ -221,7 +245,10 @@ def open_source(source: str | os.PathLike[str] | bytes | BinaryIO, *, stdin: Bin
         name = name.removeprefix("file://")
     if is_url(name):
         return _fetched(name)
-    return _opened(Path(name))
+    archive, member = split_member(name)
+    if member is None or Path(name).exists():
+        return _opened(Path(name))
+    return _opened(Path(archive), name=name, member=member)
 
 
 def expand(names: Iterable[str]) -> list[str]:
@@ -229,13 +256,32 @@ def expand(names: Iterable[str]) -> list[str]:
     Return the sources that *names* stand for, each in the place of its name.
 
     A folder stands for its files called ``*.csv*``, not for those in folders below; a glob (``*``, ``?``, ``[]``,
-    and ``**`` for folders of any depth) for the files it matches; both sorted by name, without hidden files.
+    and ``**`` for folders of any depth) for the files it matches; both sorted by name, without hidden files.  A zip
+    archive of several files stands for each of them.
     Everything else stands for itself.
 
     Raises:
         SourceError: If a folder or glob stands for nothing.
     """
-    return [source for name in names for source in _expand(name)]
+    return [source for name in names for file in _expand(name) for source in _expand_zip(file)]
+
+
+def _expand_zip(name: str) -> list[str]:
+    """Return the members of a zip archive that has several, each as a source; anything else as it is."""
+    path = Path(name)
+    if not name.lower().endswith(ZIP_SUFFIX) or is_url(name) or not path.is_file():
+        return [name]
+    try:
+        with path.open("rb") as file:
+            members = ZipArchive(partial(_read_from, file), path.stat().st_size).members
+    except (OSError, SourceError):
+        return [name]  # whoever opens it is told what is wrong with it
+    return [name] if len(members) == 1 else [f"{name}{MEMBER_MARK}{member}" for member in members]
+
+
+def _read_from(file: BinaryIO, position: int, length: int) -> bytes:
+    file.seek(position)
+    return file.read(length)
 
 
 def _expand(name: str) -> list[str]:
@@ -255,8 +301,8 @@ def _expand(name: str) -> list[str]:
     return found
 
 
-def _opened(path: Path) -> Source:
-    name = str(path)
+def _opened(path: Path, *, name: str | None = None, member: str | None = None) -> Source:
+    name = name or str(path)
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -266,7 +312,7 @@ def _opened(path: Path) -> Source:
     except OSError as error:
         raise SourceError(f"cannot be opened: {error.strerror}", where=name) from error
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return Source(name, file, path=path)
+        return Source(name, file, path=path, member=member)
     with file:
         return _spooled(name, file)
 

@@ -1,0 +1,158 @@
+"""Zip archives: which members are sources, and their bytes, read in place.
+
+Nothing is unpacked to disk, so a member's name is only a name: no path leaves the archive.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from trunkline.errors import SourceError
+
+ZIP_SUFFIX = ".zip"
+MEMBER_MARK = "::"  # archive.zip::member.csv
+_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # of a first member, or of an archive without one
+_CHUNK_BYTES = 1024 * 1024  # of output at a time: a bomb fills no memory
+_SHOWN = 5  # members that a message lists
+
+ReadAt = Callable[[int, int], bytes]
+"""Returns so many bytes from that offset, fewer at the end."""
+
+
+def is_zip(head: bytes) -> bool:
+    """Whether a source begins as a zip archive does."""
+    return head.startswith(_MAGIC)
+
+
+def split_member(name: str) -> tuple[str, str | None]:
+    """
+    Return the archive and the member that a source's name stands for.
+
+    >>> split_member("calls.zip::jan.csv"), split_member("calls.csv")
+    (('calls.zip', 'jan.csv'), ('calls.csv', None))
+    """
+    archive, mark, member = name.partition(ZIP_SUFFIX + MEMBER_MARK)
+    return (archive + ZIP_SUFFIX, member) if mark and member else (name, None)
+
+
+class ZipArchive:
+    """The members of an archive that are files of the user: no folders, hidden files or metadata of macOS."""
+
+    def __init__(self, read_at: ReadAt, size: int) -> None:
+        """
+        Read the archive's directory.
+
+        Args:
+            read_at: Reads from the archive.
+            size: Of the archive, in bytes.
+
+        Raises:
+            SourceError: If it is damaged, has no file, or has two of one name.
+        """
+        with _told():
+            self._archive = zipfile.ZipFile(io.BufferedReader(_Stored(read_at, size)))
+        found = [one for one in self._archive.infolist() if _is_source(one)]
+        self._members = {_shown(one.filename): one for one in found}
+        if not found:
+            raise SourceError("found no file in the zip archive, expected a CSV file")
+        if len(self._members) < len(found):
+            raise SourceError(
+                "found two members of one name in the zip archive, expected one", hint="unpack it and name the files"
+            )
+
+    @property
+    def members(self) -> list[str]:
+        """Their names, sorted, with "?" for what cannot be printed."""
+        return sorted(self._members)
+
+    def only_member(self) -> str:
+        """Return the name of the one member, or raise SourceError."""
+        if len(self._members) > 1:
+            shown = ", ".join(self.members[:_SHOWN]) + (", ..." if len(self._members) > _SHOWN else "")
+            raise SourceError(
+                f"found {len(self._members)} members in the zip archive ({shown}), expected one",
+                hint=f"name one of them: ARCHIVE{ZIP_SUFFIX}{MEMBER_MARK}MEMBER",
+            )
+        return self.members[0]
+
+    def read(self, member: str) -> Iterator[bytes]:
+        """
+        Yield the bytes of a member.
+
+        Raises:
+            SourceError: If there is none of that name, or it is damaged, which may show only at its end.
+        """
+        if member not in self._members:
+            raise SourceError(f"found no member {member} in the zip archive, expected one of its {len(self._members)}")
+        with _told(), self._archive.open(self._members[member]) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+
+
+class _Stored(io.RawIOBase):
+    """The archive as the zipfile module wants it: a seekable file with a place of its own."""
+
+    def __init__(self, read_at: ReadAt, size: int) -> None:
+        self._read_at = read_at
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise OSError("before the first byte")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        found = self._read_at(self._at, max(0, min(len(buffer), self._size - self._at)))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
+def _is_source(member: zipfile.ZipInfo) -> bool:
+    folder, _, name = member.filename.rpartition("/")
+    return not member.is_dir() and not name.startswith(".") and not folder.startswith("__MACOSX")
+
+
+def _shown(name: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Translate what the zipfile module raises."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise SourceError(
+            "found a compression in the zip archive that cannot be read", hint="unpack it first: unzip"
+        ) from error
+    except RuntimeError as error:  # of zipfile: only where a password is needed
+        raise SourceError(
+            "found an encrypted zip archive, expected one that is not", hint="unpack it first: unzip"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
+        raise SourceError(
+            "found a damaged zip archive, expected a whole one", hint="nothing of it was loaded; copy it again"
+        ) from error
+    except Exception as error:
+        if type(error).__name__ not in ("LZMAError", "error", "ZstdError"):
+            raise
+        raise SourceError(
+            "found a damaged zip archive, expected a whole one", hint="nothing of it was loaded; copy it again"
+        ) from error
