@@ -93,3 +93,10 @@ def test_the_legs_of_an_asterisk_call_are_the_same_call_in_every_file():
     """What Asterisk writes to Master.csv it writes to the file of the account code too, and a key is of the record."""
     _, _, master = typed(FOLDER / "asterisk_cdr_csv.csv")
     assert len(set(master["call_id"])) < len(master)
+
+
+def test_the_key_fingerprints_of_all_layouts_stay():
+    """Tables in use remember them: another one would refuse every further load, so it must never change unnoticed."""
+    golden = json.loads((Path(__file__).parent / "golden_layouts.json").read_text("utf-8"))
+
+    assert {layout.name: layout.key_fingerprint for layout in builtin_layouts()} == golden

@@ -7,7 +7,7 @@ import pytest
 from trunkline.detect.recognition import layout_of
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.extraction import extract
-from trunkline.layout.files import parse_layout
+from trunkline.layout.files import load_layout, parse_layout
 from trunkline.layout.header_match import match_header
 from trunkline.transformation import transform
 
@@ -104,3 +104,9 @@ def test_a_position_that_is_none():
     """The problem is told with its place."""
     with pytest.raises(LayoutError, match=r"widths #1\.moved"):
         parse_layout(PLACED.replace("3 = 0", '"x" = 0'), origin="t")
+
+
+def test_a_list_of_columns_has_a_fingerprint():
+    """Date and time in two columns are no reason for a warning."""
+    assert len({load_layout("carrier_bill").fingerprint, load_layout("carrier_bill").fingerprint}) == 1
+    assert load_layout("carrier_bill").model_dump(mode="json")["fields"][3]["column"] == ["Call Date", "Call Time"]

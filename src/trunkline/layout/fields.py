@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     StrictBool,
     StrictInt,
@@ -83,6 +84,10 @@ def _check_column(value: object) -> ColumnRef | tuple[ColumnRef, ...]:
     return checked if isinstance(value, list | tuple) else checked[0]
 
 
+def _dumped_column(value: ColumnRef | tuple[ColumnRef, ...]) -> ColumnRef | list[ColumnRef]:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _is_column(part: object) -> bool:
     if isinstance(part, bool):
         return False
@@ -145,6 +150,7 @@ OneColumn = Annotated[ColumnRef, PlainValidator(_check_one_column), WithJsonSche
 Columns = Annotated[
     ColumnRef | tuple[ColumnRef, ...],
     PlainValidator(_check_column),
+    PlainSerializer(_dumped_column),  # pydantic's own warns of a list where it has made one of a tuple itself
     WithJsonSchema({IN_WORDS: "text, position or list"}),
 ]
 Number = Annotated[Decimal, Field(allow_inf_nan=False)]
