@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -94,6 +95,47 @@ def test_a_table_in_a_pipe_cuts_nothing():
     assert row.split() == ["7", "x" * 400]
 
 
+class Terminal(io.StringIO):
+    """A file that somebody looks at."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("terminal_columns", "lines"),
+    [
+        (
+            "40",
+            [
+                "",
+                " load    read  message",
+                " " + "─" * 38,
+                " 7     20,000  one two three four five",
+                "               six",
+            ],
+        ),
+        ("20", ["load     7", "read     20,000", "message  one two", "         three four", "         five six"]),
+    ],
+)
+def test_a_narrow_terminal_cuts_no_number(monkeypatch, terminal_columns, lines):
+    """Sentences wrap; where numbers would have to, a row becomes a block."""
+    monkeypatch.setenv("COLUMNS", terminal_columns)
+    file = Terminal()
+    print_table(("load", "read", "message"), [("7", 20_000, "one two three four five six")], file=file)
+
+    plain = re.sub(r"\x1b\[\d*m", "", file.getvalue())
+
+    assert [line.rstrip() for line in plain.rstrip().splitlines()] == lines
+
+
+def test_sources_that_were_there_add_up_to_nothing(capsys):
+    """A run in which all was unchanged did nothing, and has no line of sums that reads like zero calls."""
+    print_books([replace(LOADED, status="unchanged")] * 2)
+
+    assert "this run" not in capsys.readouterr().err
+
+
 def test_markup_in_a_name_is_only_a_name():
     """A file called [red] is shown as such."""
     file = io.StringIO()
@@ -131,7 +173,7 @@ def test_what_the_cache_had_is_said_once_for_a_run(capsys):
     asked = capsys.readouterr().err
     print_books([LOADED])
 
-    assert "cache: 5 hits, 1 misses" in asked.splitlines()
+    assert "cache: 5 hits, 1 miss" in asked.splitlines()
     assert "cache:" not in capsys.readouterr().err
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Wide enough that no cell is cut where nobody's terminal limits it: a log or a pipe is searched, not looked at.
 _PIPE_COLUMNS = 1_000
+_SENTENCE_COLUMNS = 16  # narrower, and a message is a word a line
 
 
 def render_json(document: Mapping[str, Any]) -> str:
@@ -67,28 +68,53 @@ def print_table(
     """
     Print rows under *columns* to *file*, stdout by default.
 
-    Numbers are set to the right.  Cells wrap on a terminal and are never cut in a pipe.
+    Numbers are set to the right.  Cells are never cut in a pipe.  On a terminal sentences wrap; where it is too narrow
+    even so, each row is printed as a block, a column a line, as psql's expanded display does.
     """
     from rich.console import Console
 
     stream = file or sys.stdout
     looked_at = stream.isatty()
     console = Console(file=stream, width=None if looked_at else _PIPE_COLUMNS, highlight=False)
-    console.print(_table(columns, [list(row) for row in rows], ruled=looked_at and header, header=header))
+    cells = [list(row) for row in rows]
+    if not (looked_at and header and cells and _least_width(columns, cells) > console.width):
+        console.print(_table(columns, cells, ruled=looked_at and header, header=header))
+        return
+    for row in cells:
+        known = [(name, value) for name, value in zip(columns, row, strict=True) if cell(value)]
+        console.print(_table(("column", "value"), known, ruled=False, header=False))
+        console.print()
 
 
-def _table(columns: Sequence[str], rows: list[list[object]], *, ruled: bool, header: bool) -> Table:
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, ruled: bool, header: bool) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD if ruled else None, pad_edge=False, show_header=header)
+    rows = list(rows)
+    look = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)} if ruled else {"box": None}
+    table = Table(pad_edge=False, show_header=header, **look)
     for number, column in enumerate(columns):
         numeric = header and bool(rows) and all(isinstance(row[number], int | float | Decimal | None) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))  # Text: a name like "[red]" is not markup
     return table
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    """Return the characters a ruled table needs if only sentences wrap, and not in the middle of a short word."""
+    from rich.cells import cell_len
+
+    def least(text: str) -> int:
+        words = text.split()
+        longest = max((cell_len(word) for word in words), default=0)
+        return min(longest, _SENTENCE_COLUMNS) if len(words) > 1 else longest
+
+    widths = [
+        max(cell_len(column), *(least(cell(row[number])) for row in rows)) for number, column in enumerate(columns)
+    ]
+    return sum(widths) + 2 * len(columns)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -139,18 +165,23 @@ BOOKS_COLUMNS = (
 
 
 def print_books(books: Sequence[Books]) -> None:
-    """Print the books of a run as a table to stderr, with a line of sums where there are several sources."""
+    """Print the books of a run as a table to stderr, with a line of sums where there are several sources to add up."""
     entries = [entry.to_dict() for entry in books]
     rows = [_books_row(entry) for entry in entries]
-    print_table(BOOKS_COLUMNS, [*rows, *([_sums(books)] if len(books) > 1 else [])], file=sys.stderr)
+    summed = len(books) > 1 and any(entry.status != "unchanged" for entry in books)
+    print_table(BOOKS_COLUMNS, [*rows, *([_sums(books)] if summed else [])], file=sys.stderr)
     hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
     if hits or misses:
-        print_line(f"cache: {hits:,} hits, {misses:,} misses")
+        print_line(f"cache: {_counted(hits, 'hit')}, {_counted(misses, 'miss', 'misses')}")
     rejected = sum((entry["rejected"] for entry in entries), 0)
     if rejected:
         loads = [str(entry["load_id"]) for entry in entries if entry["rejected"] and entry["load_id"] is not None]
         hint = f"; see 'trunkline rejects list --load {loads[0]}'" if loads else ""
         print_line(f"{rejected:,} rejected: {_by_code(entries)}{hint}")
+
+
+def _counted(count: int, one: str, more: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def _books_row(entry: Mapping[str, Any]) -> list[object]:
@@ -169,7 +200,7 @@ def _sums(books: Sequence[Books]) -> list[object]:
             cost[currency] = cost.get(currency, Decimal(0)) + amount
     totals = Totals(duration_s=sum((entry.totals.duration_s for entry in done), Decimal(0)), cost=cost).to_dict()
     counts = [sum(getattr(entry, name) for entry in done) for name in names]
-    return ["total", "", None, *counts, totals["duration_s"], totals["cost"]]
+    return ["this run", "", None, *counts, totals["duration_s"], totals["cost"]]
 
 
 def _by_code(entries: Iterable[Mapping[str, Any]]) -> str:
