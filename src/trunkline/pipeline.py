@@ -7,8 +7,7 @@ where this one stopped: it asks the database which blocks are staged, and never 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
@@ -49,7 +48,8 @@ from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError,
 from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.dialect import resolve_dialect
 from trunkline.framing.scanning import bounds_in
-from trunkline.loading.publishing import Conflict, TooManyRejectsError, UnchangedError, publish, reject_conflicts
+from trunkline.loading.conflicts import Conflict, reject_conflicts
+from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish
 from trunkline.loading.staging import (
     StagedTable,
     add_block,
@@ -78,7 +78,6 @@ if TYPE_CHECKING:
     from trunkline.settings.resolution import MaxRejects
     from trunkline.sources.source import Source
 
-KEPT_CONFLICTS = 1_000  # of a refused source, as of its other rejects
 BLOCKS_WAITING = 1  # beside those in work: framing is quicker than any worker
 
 
@@ -147,7 +146,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
                 return _finish(connection, job, unchanged.load_id, attempts)
             return unchanged_books(connection, unchanged.load_id, job.source.name, attempts)
         except TooManyRejectsError as refusal:
-            _refuse(connection, job, load, refusal, conflicts=refusal.conflicts[:KEPT_CONFLICTS])
+            _refuse(connection, job, load, refusal, conflicts=refusal.conflicts, left_out=refusal.left_out)
         except RefusedError as refusal:
             _refuse(connection, job, load, refusal)
         except _StaleStageError as stale:
@@ -349,21 +348,22 @@ def _publish(connection: Connection, job: Job, load: OpenLoad) -> None:
 def _raw_reader(job: Job) -> ReadRaw:
     """Return what finds the original bytes of records: the source is read once more, as far as they go."""
 
-    def read(lines: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+    def read(lines: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        wanted = iter(lines)
+        line = next(wanted, None)
+        if line is None:
+            return
         dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
-        wanted = sorted(lines)
-        found: dict[int, tuple[int, bytes]] = {}
         framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
         bounds = bounds_in(dialect, len(framed.header))
         for block in framed.blocks:
-            if len(found) == len(wanted):
+            records = RawRecords([block], bounds)
+            while line is not None and line < block.first_line + block.lines:
+                yield records.find(line)
+                line = next(wanted, None)
+            if line is None:
                 break
-            here = wanted[len(found) : bisect_left(wanted, block.first_line + block.lines)]
-            if here:
-                records = RawRecords([block], bounds)
-                found |= {line: records.find(line) for line in here}
         job.source.check_unchanged(may_grow=job.layout.growing)
-        return found
 
     return read
 
@@ -375,13 +375,14 @@ def _refuse(
     refusal: RefusedError,
     *,
     conflicts: Sequence[Conflict] = (),
+    left_out: int = 0,
 ) -> None:
     """Take back what was staged, and keep the books of the refusal."""
     connection.rollback()
     with connection.cursor() as cursor:
-        reject_conflicts(cursor, load, conflicts, _raw_reader(job))
+        reject_conflicts(cursor, load.load_id, conflicts, _raw_reader(job))
         drop_stage(cursor, load.load_id)
-        refuse_load(cursor, load, refusal.reason, content=job.content)
+        refuse_load(cursor, load, refusal.reason, content=job.content, left_out=left_out)
     connection.commit()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -239,23 +239,30 @@ def staged_blocks(cursor: Cursor, load_id: int) -> dict[int, StagedBlock]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedCounts:
-    """Records of a load as the database counts them; *conflicts* are among *rejected*."""
+    """Records of a load as the database counts them."""
 
     read: int
     typed: int
     rejected: int
-    conflicts: int
 
 
 def count_staged(cursor: Cursor, load_id: int) -> StagedCounts:
     """Return the records of a load that were read, typed and rejected so far."""
-    cursor.execute(query("count_rejects"), {"load_id": load_id})
-    read, typed, rejected, conflicts = (int(count) for count in _row(cursor))
-    return StagedCounts(read=read, typed=typed, rejected=rejected, conflicts=conflicts)
+    cursor.execute(query("count_staged"), {"load_id": load_id})
+    read, typed, rejected = (int(count) for count in _row(cursor))
+    return StagedCounts(read=read, typed=typed, rejected=rejected)
 
 
-def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content) -> None:
-    """Close the books of a load that is refused; the caller drops what it staged."""
+def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content, left_out: int = 0) -> None:
+    """
+    Close the books of a load that is refused; the caller drops what it staged.
+
+    Args:
+        left_out: Conflicts that are not among its rejects, since there are more than are kept.
+    """
+    rejected_by = _rejected_by(cursor, load.load_id)
+    if left_out:
+        rejected_by["conflict"] = rejected_by.get("conflict", 0) + left_out
     cursor.execute(
         query("close_refused"),
         {
@@ -263,7 +270,8 @@ def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content
             "reason": reason,
             "content_hash": content.hash,
             "bytes": content.bytes,
-            "rejected_by": json.dumps(_rejected_by(cursor, load.load_id)),
+            "left_out": left_out,
+            "rejected_by": json.dumps(rejected_by),
         },
     )
     cursor.execute(query("link_rejects"), {"load_id": load.load_id})
@@ -340,5 +348,5 @@ def _row(cursor: Cursor) -> tuple[Any, ...]:
     return tuple(row)
 
 
-ReadRaw = Callable[[Sequence[int]], dict[int, tuple[int, bytes]]]
-"""From source lines to (byte offset, original bytes) of the records that start there."""
+ReadRaw = Callable[[Iterable[int]], Iterator[tuple[int, bytes]]]
+"""From source lines, in order, to (byte offset, original bytes) of the records that start there."""

@@ -214,7 +214,7 @@ def _raw_reader(calls: pd.DataFrame, typed: TypedBlock) -> ReadRaw:
     """Return what finds the original bytes of records, or writes them as CSV where they never were a file."""
     records = calls.attrs.get("records")
     if isinstance(records, RawRecords):
-        return lambda lines: {line: records.find(line) for line in lines}
+        return lambda lines: map(records.find, lines)
     rows = {line: row for row, line in enumerate(typed.lines.tolist())}
     values = typed.batch.select(typed.batch.schema.names[:-1])  # all but the key
-    return lambda lines: {line: (0, as_csv(values, rows[line])) for line in lines}
+    return lambda lines: ((0, as_csv(values, rows[line])) for line in lines)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
 from psycopg2 import sql
 
 from trunkline.books.writing import (
@@ -29,12 +27,12 @@ from trunkline.books.writing import (
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseError, RefusedError
+from trunkline.loading.conflicts import Conflict, count_conflicts, each_conflict, reject_conflicts
 from trunkline.loading.staging import (
     BOUNDS_CHECK,
     STAGING_SCHEMA,
     StagedTable,
     aside_table,
-    copy_rejects,
     drop_stage,
     index_name,
     measures,
@@ -52,6 +50,8 @@ if TYPE_CHECKING:
 
 query = Queries("loading")
 
+KEPT_REJECTS = 1_000  # of a refused source; the query that trims them knows the number, too
+
 
 class UnchangedError(Exception):
     """Another runner published the same content first: *load_id* is its load.  Not an error for the user."""
@@ -66,21 +66,15 @@ class TooManyRejectsError(RefusedError):
     More records were rejected than allowed, or none was left to load.
 
     Attributes:
-        conflicts: Those that were found by comparing with the call table; the rollback takes them back.
+        conflicts: Those that were found by comparing with the call table, as far as a refused source keeps rejects;
+            the rollback takes them back.
+        left_out: How many more there were.
     """
 
-    def __init__(self, message: str, *, conflicts: Sequence[Conflict], hint: str | None = None) -> None:
+    def __init__(self, message: str, *, conflicts: Sequence[Conflict], left_out: int, hint: str) -> None:
         super().__init__(message, hint=hint)
         self.conflicts = tuple(conflicts)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conflict:
-    """A record whose key is loaded with other values, and where the call came from that was kept."""
-
-    source_line: int
-    kept_load_id: int
-    kept_source_line: int
+        self.left_out = left_out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,9 +125,8 @@ def publish(
     if load.reloads:
         _take_back(cursor, table, load)
     outcome = _place(cursor, table, load, on_conflict=on_conflict)
-    conflicts = _conflicts(cursor, load)
-    reject_conflicts(cursor, load, conflicts, read_raw)
-    _check_rejects(cursor, load, max_rejects, conflicts)
+    _check_rejects(cursor, load, max_rejects)
+    reject_conflicts(cursor, load.load_id, each_conflict(cursor, load.load_id), read_raw)
     _write_books(cursor, table, load, content, outcome)
     cursor.execute(query("own_change"), {"own": "off"})  # the caller's transaction may go on, and delete calls
     drop_stage(cursor, load.load_id)
@@ -330,57 +323,25 @@ def _named_measures(table: CallTable) -> sql.Composed:
     )
 
 
-def _conflicts(cursor: Cursor, load: OpenLoad) -> list[Conflict]:
-    cursor.execute(query("conflicts", aside=aside_table(load.load_id)))
-    return [
-        Conflict(source_line=line, kept_load_id=kept_load, kept_source_line=kept_line)
-        for line, kept_load, kept_line in cursor.fetchall()
-    ]
-
-
-def reject_conflicts(cursor: Cursor, load: OpenLoad, conflicts: Sequence[Conflict], read_raw: ReadRaw) -> None:
-    """Keep conflicts among the rejects, with the original bytes of the records."""
-    if not conflicts:
-        return
-    raws = read_raw([conflict.source_line for conflict in conflicts])
-    found = [raws[conflict.source_line] for conflict in conflicts]
-    copy_rejects(
-        cursor,
-        load.load_id,
-        lines=np.array([conflict.source_line for conflict in conflicts], dtype=np.int64),
-        offsets=[offset for offset, _ in found],
-        raws=[raw for _, raw in found],
-        rest={
-            "field": pa.nulls(len(conflicts), pa.string()),
-            "code": pa.repeat(pa.scalar("conflict"), len(conflicts)),
-            "message": pa.array([_conflict_message(conflict) for conflict in conflicts]),
-            "kept_load_id": pa.array([conflict.kept_load_id for conflict in conflicts], pa.int64()),
-            "kept_source_line": pa.array([conflict.kept_source_line for conflict in conflicts], pa.int64()),
-        },
-    )
-
-
-def _conflict_message(conflict: Conflict) -> str:
-    kept = f"load {conflict.kept_load_id}, line {conflict.kept_source_line}"
-    return f"the call of {kept} has the same key and other values, and was kept"
-
-
-def _check_rejects(
-    cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | None, conflicts: Sequence[Conflict]
-) -> None:
+def _check_rejects(cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | None) -> None:
     counts = count_staged(cursor, load.load_id)
-    if max_rejects is not None and not max_rejects.allows(counts.rejected, counts.read):
-        raise TooManyRejectsError(
-            f"{counts.rejected} of {counts.read} records were rejected, allowed are {max_rejects}",
-            conflicts=conflicts,
-            hint=f"see 'trunkline rejects list --load {load.load_id}', or allow more with '--max-rejects'",
-        )
-    if counts.rejected and not counts.typed:
-        raise TooManyRejectsError(
-            f"none of {counts.read} records could be loaded",
-            conflicts=conflicts,
-            hint=f"see 'trunkline rejects list --load {load.load_id}'; is this the right layout?",
-        )
+    conflicts = count_conflicts(cursor, load.load_id)
+    rejected = counts.rejected + conflicts
+    if max_rejects is not None and not max_rejects.allows(rejected, counts.read):
+        message = f"{rejected} of {counts.read} records were rejected, allowed are {max_rejects}"
+        advice = "or allow more with '--max-rejects'"
+    elif counts.rejected and not counts.typed:
+        message = f"none of {counts.read} records could be loaded"
+        advice = "is this the right layout?"
+    else:
+        return
+    kept = list(each_conflict(cursor, load.load_id, limit=KEPT_REJECTS))
+    raise TooManyRejectsError(
+        message,
+        conflicts=kept,
+        left_out=conflicts - len(kept),
+        hint=f"see 'trunkline rejects list --load {load.load_id}', {advice}",
+    )
 
 
 def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Content, outcome: _Outcome) -> None:

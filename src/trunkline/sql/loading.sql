@@ -328,6 +328,11 @@ group by currency
 -- name: conflicts
 -- The conflicts of a load that are to be rejected.
 select source_line, kept_load_id, kept_source_line from {aside} where kind = 'conflict' order by source_line
+limit %(limit)s
+
+-- name: count_conflicts
+-- How many conflicts of a load are to be rejected.
+select count(*) from {aside} where kind = 'conflict'
 
 -- name: add_partitions
 -- Remember which files the calls of a load are in.
@@ -450,8 +455,8 @@ update trunkline.loads set
     bytes = %(bytes)s,
     read = (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
     filtered = (select coalesce(sum(filtered), 0) from trunkline.blocks where load_id = %(load_id)s),
-    rejected = (select count(*) from trunkline.rejects where load_id = %(load_id)s),
-    conflicts = (select count(*) from trunkline.rejects where load_id = %(load_id)s and code = 'conflict'),
+    rejected = (select count(*) from trunkline.rejects where load_id = %(load_id)s) + %(left_out)s,
+    conflicts = (select count(*) from trunkline.rejects where load_id = %(load_id)s and code = 'conflict') + %(left_out)s,
     rejected_by = %(rejected_by)s,
     finished_at = clock_timestamp()
 where id = %(load_id)s and status = 'running'
@@ -476,13 +481,12 @@ where id = %(load_id)s and status = 'running'
 -- Remove the books of a load that turned out to be unchanged.
 delete from trunkline.loads where id = %(load_id)s and status = 'running'
 
--- name: count_rejects
--- Count the records of a load: read, typed, rejected, and rejected for a conflict.
+-- name: count_staged
+-- Count the records of a load: read, typed, and rejected so far.
 select
     (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
     (select coalesce(sum(typed), 0) from trunkline.blocks where load_id = %(load_id)s),
-    (select count(*) from trunkline.rejects where load_id = %(load_id)s),
-    (select count(*) from trunkline.rejects where load_id = %(load_id)s and code = 'conflict')
+    (select count(*) from trunkline.rejects where load_id = %(load_id)s)
 
 -- name: find_call_table
 -- What is remembered of a call table, and whether it is still there.
