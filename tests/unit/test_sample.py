@@ -9,10 +9,13 @@ from decimal import Decimal
 
 import pytest
 
+from trunkline.detect.recognition import layout_of
 from trunkline.errors import SourceError, UsageError
+from trunkline.extraction import extract
 from trunkline.sample.layouts import SAMPLE_LAYOUTS
 from trunkline.sample.traffic import CHUNK_RECORDS
 from trunkline.sample.writer import Sample, write_sample
+from trunkline.transformation import transform
 
 HEADER = "customer_id,call_cost,call_destination,call_date,call_duration"
 
@@ -176,7 +179,7 @@ def test_no_records_are_a_header():
         ),
         (
             {"records": 1, "layout": "nokia"},
-            "no sample for layout 'nokia', expected one of: customer_call_logs",
+            "no sample for layout 'nokia', expected one of: asterisk_cdr_csv, customer_call_logs",
         ),
     ],
 )
@@ -199,3 +202,23 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
         write_sample(missing, records=1)
 
     assert str(caught.value) == f"{missing}: cannot write the sample: No such file or directory"
+
+
+def test_a_sample_of_asterisk_is_what_its_layout_reads(tmp_path):
+    """Recognised by itself; every damage is the reject that the manifest says, and the totals agree."""
+    out, manifest = tmp_path / "Master.csv", tmp_path / "manifest.jsonl"
+    sample = write_sample(out, records=2_000, layout="asterisk_cdr_csv", dirty=0.05, manifest=manifest, days=5)
+    layout = layout_of(out.read_bytes()[:65_536]).with_overrides(timezone="Africa/Nairobi", system="pbx-1")
+    calls, rejects = transform(extract(out, layout), layout)
+
+    notes = [json.loads(line) for line in manifest.read_text().splitlines()]
+    told = rejects[["source_line", "code", "field"]].astype(object).where(rejects.notna(), None).values.tolist()
+    assert layout.name == "asterisk_cdr_csv"
+    assert told == [[note["line"], note["code"], note["field"]] for note in notes]
+    assert (len(calls), int(calls["duration_s"].sum()), sample.cost) == (
+        2_000 - len(notes),
+        sample.duration_s,
+        Decimal(0),
+    )
+    assert calls["record_key"].is_unique
+    assert {"answered", "no_answer"} == set(calls["disposition"])

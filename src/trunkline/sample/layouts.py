@@ -43,13 +43,17 @@ class SampleLayout:
         header: First line of the file, line end included; empty for a layout without one.
         render: Calls to a matrix with one line each, line end included, padded with NUL bytes.
         damages: All the ways to damage a record, each as likely as the others.
+        priced: Whether its records say what a call cost.
     """
 
     header: bytes
     render: Callable[[Calls], Matrix]
     damages: tuple[Damage, ...]
+    priced: bool = True
 
 
+_NUMBERS = tuple(f"+2542{place:08}" for place in range(len(DESTINATIONS)))
+_FIRST_SECOND = int(FIRST_DAY.astype("datetime64[s]").astype(np.int64)) - 3 * 3600  # in Nairobi
 _PAIRS = np.frombuffer("".join(f"{n:02}" for n in range(100)).encode(), dtype=np.uint8).reshape(100, 2)
 
 
@@ -98,6 +102,37 @@ def _render_customer_call_logs(calls: Calls) -> Matrix:
             *(_text(DESTINATIONS, calls.destination), comma),
             *(_date(calls.second // DAY_S), _constant(b" ", count), _clock_time(calls.second % DAY_S), comma),
             *(_clock_time(calls.duration_s), _constant(b"\n", count)),
+        ]
+    )
+
+
+def _stamp(second: Ints) -> Matrix:
+    """Return seconds since FIRST_DAY as YYYY-MM-DD HH:MM:SS."""
+    blank = _constant(b" ", len(second))
+    return np.hstack([_date(second // DAY_S), blank, _clock_time(second % DAY_S)])
+
+
+def _render_asterisk_cdr_csv(calls: Calls) -> Matrix:
+    """Write calls as Asterisk does with all 21 columns; an answer time that is missing has no quotes."""
+    count = len(calls.customer)
+
+    def text(between: bytes) -> Matrix:
+        return _constant(between, count)
+
+    answered = calls.duration_s > 0
+    ring_s = np.minimum(calls.duration_s, 1 + calls.customer % 9)
+    caller, number = _number(calls.customer), _number(calls.number)
+    answer = np.hstack([text(b'"'), _stamp(calls.second + ring_s), text(b'"')]) * answered[:, None].astype(np.uint8)
+    unique_id = np.hstack([_number(_FIRST_SECOND + calls.second), text(b"."), number])
+    return np.hstack(
+        [
+            *(text(b'"","'), caller, text(b'","'), _text(_NUMBERS, calls.destination), text(b'","from-internal",')),
+            *(text(b'"""Customer '), caller, text(b'"" <'), caller, text(b'>","PJSIP/'), caller, text(b"-"), number),
+            *(text(b'","PJSIP/trunk-'), number, text(b'","Dial","PJSIP/trunk","'), _stamp(calls.second), text(b'",')),
+            *(answer, text(b',"'), _stamp(calls.second + calls.duration_s), text(b'",')),
+            *(_number(calls.duration_s), text(b","), _number(calls.duration_s - ring_s), text(b',"')),
+            *(_text(("NO ANSWER", "ANSWERED"), answered.astype(np.int64)), text(b'","DOCUMENTATION","')),
+            *(unique_id, text(b'","","","'), unique_id, text(b'",'), number, text(b"\n")),
         ]
     )
 
@@ -202,4 +237,28 @@ _CUSTOMER_CALL_LOGS = SampleLayout(
     ),
 )
 
-SAMPLE_LAYOUTS = {"customer_call_logs": _CUSTOMER_CALL_LOGS}
+# Fields are parted at each comma to be damaged, so no value may have one.
+_ASTERISK_CDR_CSV = SampleLayout(
+    header=b"",
+    render=_render_asterisk_cdr_csv,
+    damages=(
+        Damage(code="missing_value", field="channel", spoil=_instead(5, b'""', b"")),
+        Damage(code="missing_value", field="started_at", spoil=_instead(9, b'""', b"")),
+        Damage(
+            code="bad_timestamp",
+            field="started_at",
+            spoil=_instead(9, b'"2022-02-30 10:00:00"', b'"01/02/2022 10:00"', b'"2022-01-01"', b'"now"'),
+        ),
+        Damage(code="bad_duration", field="duration_s", spoil=_instead(12, b"-5", b"5m", b"00:05:30", b"1.5")),
+        Damage(code="not_allowed", field="disposition", spoil=_instead(14, b'"8"', b'"answered"', b'"MAYBE"')),
+        Damage(code="not_allowed", field="call_id", spoil=_instead(16, b'"a note"', b'"1641027600"')),
+        Damage(code="bad_integer", field="sequence", spoil=_instead(20, b"01", b"+1", b"x", b"1.0")),
+        Damage(code="bad_quote", field=None, spoil=_quoted_badly(3)),
+        Damage(code="bad_encoding", field=None, spoil=_inside(3, b"\xa5", b"\xc3\x28")),
+        Damage(code="nul_byte", field=None, spoil=_inside(3, b"\x00")),
+        *_RECORD_DAMAGES,
+    ),
+    priced=False,
+)
+
+SAMPLE_LAYOUTS = {"customer_call_logs": _CUSTOMER_CALL_LOGS, "asterisk_cdr_csv": _ASTERISK_CDR_CSV}

@@ -62,6 +62,7 @@ class Calls:
     Some calls, one array per property, all of length n.
 
     Attributes:
+        number: Counts the calls from 0.
         customer: Customer number, from FIRST_CUSTOMER.
         second: Start of the call in local seconds since FIRST_DAY, ascending.
         duration_s: Whole seconds, 0 where nobody answered.
@@ -69,6 +70,7 @@ class Calls:
         cents: Cost in US cents.
     """
 
+    number: Ints
     customer: Ints
     second: Ints
     duration_s: Ints
@@ -96,7 +98,7 @@ def calls(records: int, days: int, rng: np.random.Generator) -> Iterator[Calls]:
         last_second = int(second[-1])
         still = taken if second[0] == last_second else taken[:0]
         taken = np.concatenate([still, customer[second == last_second]])
-        yield _talk(customer, second, rng)
+        yield _talk(first, customer, second, rng)
 
 
 def _clock(days: int) -> tuple[Floats, Floats]:
@@ -130,7 +132,7 @@ def _one_call_a_second(
         customer[again] = rng.integers(0, customers, len(again))
 
 
-def _talk(customer: Ints, second: Ints, rng: np.random.Generator) -> Calls:
+def _talk(first: int, customer: Ints, second: Ints, rng: np.random.Generator) -> Calls:
     """Add destination, duration and cost to who calls when."""
     count = len(customer)
     favourite = (customer * 2_654_435_761 % 2**32) / 2**32  # the same for all calls of a customer
@@ -140,6 +142,7 @@ def _talk(customer: Ints, second: Ints, rng: np.random.Generator) -> Calls:
     duration_s = np.where(rng.random(count) < _UNANSWERED, 0, talk)
     cents = -(-duration_s * _CENTS_A_MINUTE[destination] // 60)  # a started cent is a cent
     return Calls(
+        number=first + np.arange(count, dtype=np.int64),
         customer=customer + FIRST_CUSTOMER,
         second=second,
         duration_s=duration_s,

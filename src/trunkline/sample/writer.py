@@ -242,7 +242,8 @@ def _tally(chunk: _Chunk, sketch: SampleLayout, sample: Sample) -> bytes:
     sample.duplicates += int(np.count_nonzero(chunk.repeats))
     sample.rejected_by.update(sketch.damages[kind].code for kind in chunk.damage[chunk.damage >= 0])
     sample.duration_s += int(chunk.calls.duration_s[loaded].sum())
-    sample.cost += Decimal(int(chunk.calls.cents[loaded].sum())).scaleb(-2)
+    if sketch.priced:
+        sample.cost += Decimal(int(chunk.calls.cents[loaded].sum())).scaleb(-2)
     return _encode(chunk, sketch)
 
 
