@@ -57,6 +57,23 @@ def test_the_class_says_whether_waiting_helps(state, expected):
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ('connection to "h" failed: FATAL:  password authentication failed for user "u"', "PGPASSWORD or ~/.pgpass"),
+        ('connection to "h" failed: fe_sendauth: no password supplied', "PGPASSWORD or ~/.pgpass"),
+        ('connection to "h" failed: FATAL:  database "x" does not exist', "create it, or name another"),
+        ('connection to "h" failed: FATAL:  no pg_hba.conf entry for host "x", no encryption', "pg_hba.conf"),
+        ('connection to "h" failed: server does not support SSL, but SSL was required', "check sslmode"),
+        ('connection to "h", port 5432 failed: Connection refused', "check that PostgreSQL runs there"),
+        ('could not translate host name "h" to address: Name or service not known', "check that PostgreSQL runs there"),
+    ],
+)
+def test_a_session_that_never_came_to_be_has_a_next_step(words, hint):
+    """Whoever cannot connect is told what to look at."""
+    assert hint in str(translate(psycopg2.OperationalError(words)).hint)
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         ('connection to server at "h" (10.0.0.1), port 5432 failed: Connection refused', DatabaseAwayError),

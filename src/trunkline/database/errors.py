@@ -59,6 +59,20 @@ _NO_CONNECTION = re.compile(
     """,
     re.VERBOSE,
 )
+# The next step for a session that never came to be: the first that fits.
+_CONNECTION_HINTS = (
+    (
+        re.compile(r'authentication failed|no password supplied|role "[^"]*" does not exist'),
+        "check user and password: of the database URL, PGPASSWORD or ~/.pgpass",
+    ),
+    (re.compile(r'database "[^"]*" does not exist'), "create it, or name another"),
+    (re.compile(r"no pg_hba\.conf entry"), "let this user in from here in the server's pg_hba.conf, or use TLS"),
+    (re.compile(r"SSL|certificate"), "check sslmode and sslrootcert of the database URL"),
+    (
+        re.compile(r"refused|No such file|translate host name|timeout expired|timed out|unreachable|No route|is down"),
+        "check that PostgreSQL runs there; 'trunkline config' shows which address is used",
+    ),
+)
 _NO_ROOM = re.compile(r"too many clients|remaining connection slots|too many connections|no more connections allowed")
 
 
@@ -98,10 +112,11 @@ def _without_reply(exc: psycopg2.Error) -> DatabaseError:
     text = _one_line(str(exc))
     if _NO_ROOM.search(text):
         return DatabaseBusyError(text)
+    hint = next((hint for words, hint in _CONNECTION_HINTS if words.search(text)), None)
     if isinstance(exc, psycopg2.OperationalError | psycopg2.InterfaceError) and _NO_CONNECTION.search(text):
-        return DatabaseAwayError(text)
+        return DatabaseAwayError(text, hint=hint)
     if isinstance(exc, psycopg2.OperationalError):
-        return DatabaseError(text)
+        return DatabaseError(text, hint=hint)
     if type(exc) is psycopg2.DatabaseError:  # psycopg2's word for a reply that broke off
         return DatabaseAwayError("the connection to PostgreSQL broke")
     return DatabaseError(f"the driver refused a statement ({type(exc).__name__})")
@@ -135,5 +150,5 @@ def _condition(state: str) -> str:
 
 def _one_line(text: str) -> str:
     """Join the lines of a message without libpq's tabbed advice; each address may have said the same."""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("\t")]
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("\t")]
     return ", ".join(dict.fromkeys(lines))

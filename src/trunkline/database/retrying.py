@@ -11,7 +11,7 @@ import psycopg2
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 
 from trunkline.database.errors import translate
-from trunkline.errors import DatabaseAwayError, DatabaseBusyError
+from trunkline.errors import DatabaseAwayError, DatabaseBusyError, TrunklineError
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -81,4 +81,4 @@ def wait_s(attempt: int, draw: Callable[[], float] = random.random) -> float:
 def _reason(error: BaseException | None) -> str:
     if isinstance(error, psycopg2.Error):
         error = translate(error)
-    return str(error)
+    return error.message if isinstance(error, TrunklineError) else str(error)
