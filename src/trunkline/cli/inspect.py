@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from trunkline.detect.inspection import FirstCalls, Inspection
     from trunkline.settings.resolution import Settings
 
+_SHOWN = 5  # candidates that people see; JSON has all
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
@@ -113,7 +115,7 @@ def _print(found: Inspection) -> None:
     quote = f"quote {dialect.quote}" if dialect.quote else "no quotes"
     header = "header" if dialect.header else "no header"
     print(f"{found.source}: {dialect.encoding}, delimiter {dialect.delimiter!r}, {quote}, {header}\n")
-    rows = ((each.layout.name, each.confidence, "; ".join(each.reasons)) for each in found.candidates)
+    rows = ((each.layout.name, each.confidence, "; ".join(each.reasons)) for each in found.candidates[:_SHOWN])
     print_table(("layout", "confidence", "why"), rows)
     if found.first is not None:
         _print_first(found.first)

@@ -19,6 +19,7 @@ ENOUGH: Final = 0.6
 
 _LEAD: Final = 0.1  # how far the best must be ahead of the next
 _SHOWN: Final = 3  # candidates that a message names
+_TOLD: Final = 5  # fields whose values look wrong
 _HINT: Final = "pass --layout NAME, or write one with 'trunkline inspect FILE'"
 
 
@@ -188,7 +189,8 @@ def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]]) -> tuple[float,
         for name in wrong:
             bad[name] += 1
     told = [f"{name} looks wrong in {count} of {len(calls)} records" for name, count in bad.items() if count]
-    return good / len(calls), told
+    more = [f"and so do {len(told) - _TOLD} more fields"] if len(told) > _TOLD else []
+    return good / len(calls), [*told[:_TOLD], *more]
 
 
 def _is_skipped(layout: Layout, places: Places, row: Row) -> bool:
