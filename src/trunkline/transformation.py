@@ -145,7 +145,7 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
 def _without_skipped(text: TextBlock, layout: Layout, places: Places) -> tuple[pa.RecordBatch, Lines]:
     """Return the records that are calls: neither the header again nor what the layout says is none; and their lines."""
     headers = repeated_headers(text.batch, layout)
-    if not layout.skip and not len(headers):
+    if not (layout.skip and text.batch.num_columns) and not len(headers):
         return text.batch, text.lines
     skipped = np.zeros(text.batch.num_rows, dtype=np.bool_)
     skipped[headers] = True

@@ -72,6 +72,10 @@ class SourceForm:
         """Return the form of a source that was cut by *dialect*."""
         return cls(preamble=framed.preamble, header=framed.header, dialect=dialect)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> SourceForm:
+        """Return itself: pandas deep-copies the attrs of a frame for each column that is looked at."""
+        return self
+
 
 def frame(
     chunks: Iterable[bytes], dialect: ResolvedDialect, *, growing: bool = False, sizes: BlockSizes | None = None

@@ -35,6 +35,8 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
         raise RefusedError(
             f"is {layout.name!r}: {layout.refuse}", hint="'trunkline inspect' says how it was recognised"
         )
+    if not header:
+        return {}  # a source of no bytes has no columns, and no records either
     places = places_of(header, layout)
     missing = [column for column in _needed(layout) if column not in places]
     if missing:
