@@ -21,7 +21,16 @@ from typer.main import get_command
 from trunkline.cli.app import app
 from trunkline.errors import UsageError
 from trunkline.layout.fields import FIELD_TYPES, IN_WORDS, FieldBase
-from trunkline.layout.files import Defaults, Dialect, Layout, SkipRule, WidthRule, builtin_layouts, layout_text
+from trunkline.layout.files import (
+    Defaults,
+    Dialect,
+    Layout,
+    SecondClock,
+    SkipRule,
+    WidthRule,
+    builtin_layouts,
+    layout_text,
+)
 from trunkline.layout.rules import CANONICAL, RESERVED
 from trunkline.settings.model import ENV_PREFIX
 from trunkline.settings.resolution import NOT_IN_ENVIRONMENT, Feed, Settings
@@ -127,11 +136,12 @@ def layout_parts() -> dict[str, str]:
     canonical = ((f"`{name}`", " or ".join(f"`{each}`" for each in types)) for name, types in CANONICAL.items())
     return {
         "builtin": _table(("layout", "status", "table", "key"), layouts),
-        "layout": _keys(Layout, without=("dialect", "defaults", "skip", "widths", "fields")),
+        "layout": _keys(Layout, without=("dialect", "defaults", "skip", "widths", "clocks", "fields")),
         "dialect": _keys(Dialect),
         "defaults": _keys(Defaults),
         "skip": f"{_sentences(SkipRule)}\n\n{_keys(SkipRule)}",
         "widths": f"{_sentences(WidthRule)}\n\n{_keys(WidthRule)}",
+        "clocks": f"{_sentences(SecondClock)}\n\n{_keys(SecondClock)}",
         "fields": _keys(FieldBase, more=[type_row]),
         "canonical": _table(("name", "type"), canonical),
         "reserved": f"No field can be called {', '.join(f'`{name}`' for name in RESERVED)}: call tables have these.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books, CacheCounts, Seconds, Totals
 from trunkline.books.writing import Attempts, Content, Costs, Terms, check_terms, loads_of_content
+from trunkline.clock_proof import ClockProofs, check_clocks, prove_clocks
 from trunkline.engine import Reading, each, identity_of, work_block
 from trunkline.errors import RefusedError
 from trunkline.framing.cutting import frame
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trunkline.layout.files import Layout
     from trunkline.loading.tables import CallTable
     from trunkline.progress import ProgressPort
+    from trunkline.servers import Warn
     from trunkline.settings.resolution import MaxRejects
     from trunkline.sources.source import Source
 
@@ -57,6 +59,7 @@ class CheckJob:
     terms: Terms
     cache: BlockCache
     progress: ProgressPort
+    warn: Warn
     max_rejects: MaxRejects | None
     reload: bool
     workers: int
@@ -73,11 +76,13 @@ class _Account:
     cost: dict[str, Decimal] = field(default_factory=dict)
     costs: Costs = field(default_factory=Costs)
     starts: set[date | None] = field(default_factory=set)
+    proofs: ClockProofs = field(default_factory=ClockProofs)
 
     def add(self, typed: TypedBlock, layout: Layout) -> None:
         self.read += typed.read
         self.typed += typed.batch.num_rows
         self.filtered += typed.filtered
+        self.proofs += prove_clocks(typed.batch, layout)
         self.rejected_by.update(typed.rejects.column("code").to_pylist())
         for currency, amount in typed_totals(typed.batch, layout).cost.items():
             self.cost[currency] = self.cost.get(currency, Decimal(0)) + amount
@@ -99,6 +104,7 @@ def check_source(cursor: Cursor, job: CheckJob, attempts: Attempts) -> Books:
         if job.is_there:
             check_terms(cursor, job.table, job.terms, reloads)
         _stage(cursor, job, account)
+        check_clocks(account.proofs, job.layout, warn=lambda message: job.warn(f"{job.source.name}: {message}"))
         found = finish_rehearsal(
             cursor,
             job.table,

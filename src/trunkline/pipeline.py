@@ -36,12 +36,14 @@ from trunkline.books.writing import (
     find_loaded,
     left_loads,
     loads_of_content,
+    note_proof,
     note_reading,
     own_load,
     refuse_load,
     staged_blocks,
     unchanged_books,
 )
+from trunkline.clock_proof import ClockProofs, check_clocks, prove_clocks
 from trunkline.database.errors import translated
 from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from trunkline.layout.files import Layout
     from trunkline.loading.tables import CallTable
     from trunkline.progress import ProgressPort
+    from trunkline.servers import Warn
     from trunkline.settings.resolution import MaxRejects
     from trunkline.sources.source import Source
 
@@ -88,6 +91,7 @@ class Job:
 
     Attributes:
         sessions: Where workers borrow connections.
+        warn: Told what is doubtful about a source that is loaded.
         reload: Replace what the same content brought before.
         workers: Threads, each with a connection of its own.
     """
@@ -100,6 +104,7 @@ class Job:
     sessions: Sessions
     cache: BlockCache
     progress: ProgressPort
+    warn: Warn
     max_rejects: MaxRejects | None
     reload: bool
     workers: int
@@ -137,7 +142,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         try:
             with translated():
                 _check_terms(connection, job, load)
-                _stage(connection, job, load, attempts)
+                _check_clocks(connection, job, load, _stage(connection, job, load, attempts))
                 _seal(connection, job, load)
                 _publish(connection, job, load)
         except UnchangedError as unchanged:
@@ -223,9 +228,12 @@ class _Stage:
             return self._made
 
 
-def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> None:
+def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> ClockProofs:
     """
     Stage every block that is not staged yet.
+
+    Returns:
+        How the times of all blocks, those of earlier attempts included, compare with their second clocks.
 
     Raises:
         SourceChangedError: If the source changed while it was read.
@@ -244,21 +252,29 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     looked_up = job.cache.counts
     positions: set[int] = set()
 
-    def work(block: Block) -> tuple[Block, Costs]:
+    def work(block: Block) -> tuple[Block, Costs, ClockProofs]:
         identity = identity_of(block, reading)
         if _is_staged(block, identity, done.get(block.position)):
-            return block, Costs()
+            if not job.layout.clocks:
+                return block, Costs(), ClockProofs()
+            worked = work_block(block, identity, reading, job.cache)  # the proof is over the whole source
+            costs = Costs(extract_s=worked.extract_s, transform_s=worked.transform_s)
+            return block, costs, prove_clocks(worked.typed.batch, job.layout)
         if is_sealed or block.position in done:  # only a crash of the server, without its last commits, does that
             raise _StaleStageError("an earlier attempt left calls that do not fit the source")
         worked = work_block(block, identity, reading, job.cache)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
-        return block, Costs(extract_s=worked.extract_s, transform_s=worked.transform_s, load_s=thread_time() - began)
+        load_s = thread_time() - began
+        costs = Costs(extract_s=worked.extract_s, transform_s=worked.transform_s, load_s=load_s)
+        return block, costs, prove_clocks(worked.typed.batch, job.layout)
 
+    proofs = ClockProofs()
     with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
-        for block, costs in each(executor, work, framed.blocks, in_work=job.workers + BLOCKS_WAITING):
+        for block, costs, proved in each(executor, work, framed.blocks, in_work=job.workers + BLOCKS_WAITING):
             positions.add(block.position)
             attempts.costs += costs
+            proofs += proved
             job.progress.advance(len(block.data), block.lines)
     looked_up = job.cache.counts - looked_up
     attempts.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
@@ -268,6 +284,20 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
+    return proofs
+
+
+def _check_clocks(connection: Connection, job: Job, load: OpenLoad, proofs: ClockProofs) -> None:
+    """
+    Note in the books whether the zone is proved, and say what is doubtful about it.
+
+    Raises:
+        RefusedError: If second clocks show that times were read wrong.
+    """
+    if check_clocks(proofs, job.layout, warn=lambda message: job.warn(f"{job.source.name}: {message}")):
+        with connection.cursor() as cursor:
+            note_proof(cursor, load.load_id)
+        connection.commit()
 
 
 def _note_form(connection: Connection, load: OpenLoad, form: SourceForm) -> None:

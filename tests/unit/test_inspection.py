@@ -1,6 +1,7 @@
 """A first look at a file: which layout, why, first calls, and a layout to edit that loads as it is."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +147,15 @@ def test_inspect_of_a_missing_file_fails(capsys, tmp_path):
 
     assert code == 1
     assert err.startswith(f"trunkline: {tmp_path / 'missing.csv'}: ")
+
+
+def test_the_proof_of_a_zone_is_shown():
+    """A first look says whether second clocks agree, before anything is loaded."""
+    source = str(Path(__file__).parents[1] / "fixtures" / "layouts" / "asterisk_cdr_csv.csv")
+    verdicts = {}
+    for zone in ("Africa/Nairobi", "UTC"):
+        first = inspect_source(source, Settings(timezone=zone), rows=1).first
+        assert first is not None
+        verdicts[zone] = first.clocks["started_at"].verdict
+
+    assert verdicts == {"Africa/Nairobi": "proved", "UTC": "wrong_zone"}

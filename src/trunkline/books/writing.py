@@ -201,6 +201,11 @@ def note_reading(cursor: Cursor, load_id: int, form: SourceForm) -> None:
     )
 
 
+def note_proof(cursor: Cursor, load_id: int) -> None:
+    """Keep that second clocks in the records of a load agree with the zone that its times were read in."""
+    cursor.execute(query("note_proof"), {"load_id": load_id})
+
+
 def own_load(cursor: Cursor, load_id: int) -> bool:
     """Take the lock of a load for this session; False while another session works on it."""
     cursor.execute(query("own_load"), {"space": LockSpace.LOAD, "load_id": load_id % LOCK_NUMBERS})

@@ -17,6 +17,7 @@ from trunkline.sources.source import open_source
 if TYPE_CHECKING:
     import pandas as pd
 
+    from trunkline.clock_proof import Judgement
     from trunkline.detect.recognition import Candidate
     from trunkline.framing.dialect import ResolvedDialect
     from trunkline.layout.files import Layout
@@ -35,12 +36,14 @@ class FirstCalls:
         rejects: The first of them: source_line, field, code and message.
         typed: How many of the sample's records are calls.
         rejected_by: How many are not, by reject code.
+        clocks: What second clocks in the sample's records say about the zone, by the field that they check.
     """
 
     calls: list[dict[str, Any]]
     rejects: list[dict[str, Any]]
     typed: int
     rejected_by: dict[str, int]
+    clocks: dict[str, Judgement]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +143,18 @@ def _first_calls(sample: bytes, layout: Layout, rows: int) -> FirstCalls:
         rejects=_records(rejects[["source_line", "field", "code", "message"]].head(rows)),
         typed=len(calls),
         rejected_by=dict(sorted(Counter(rejects["code"]).items())),
+        clocks=_clocks(calls, layout),
     )
+
+
+def _clocks(calls: pd.DataFrame, layout: Layout) -> dict[str, Judgement]:
+    import pyarrow as pa
+
+    from trunkline.clock_proof import judge_clocks, prove_clocks
+
+    names = {name for clock in layout.clocks for name in (clock.field, clock.of)}
+    batch = pa.RecordBatch.from_pydict({name: pa.array(calls[name]) for name in names})
+    return judge_clocks(prove_clocks(batch, layout), layout)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -85,6 +85,23 @@ def to_universal(local: Ints, zone: str, ambiguous_time: AmbiguousTime) -> Unive
     return Universal(times=local - chosen, ambiguous=early > late, nonexistent=early < late)
 
 
+def offsets_at(times: Ints, zone: str) -> Ints:
+    """
+    Return how far the local clocks of a zone are ahead of UTC, in microseconds.
+
+    Args:
+        times: Microseconds since 1970 in UTC.
+        zone: IANA name of the zone.
+
+    Raises:
+        ValueError: If tzdata has no such zone.
+    """
+    if not len(times):
+        return times
+    changes = _near(times, zone)
+    return changes.offsets[np.searchsorted(changes.at, times, side="right")]
+
+
 def _near(local: Ints, zone: str) -> _Changes:
     """Return the changes that can matter for these local times."""
     first, last = int(local.min()) - _MARGIN, int(local.max()) + _MARGIN
@@ -170,3 +187,9 @@ def zone_rules(name: str) -> ZoneInfo:
         raise ValueError(f"time zone {name!r} is not in the IANA time zone database")
     with place.open("rb") as rules:
         return ZoneInfo.from_file(rules, key=name)
+
+
+@lru_cache(maxsize=1)
+def zone_names() -> tuple[str, ...]:
+    """Return the names of all zones of the tzdata package."""
+    return tuple(resources.files("tzdata").joinpath("zones").read_text("ascii").split())

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trunkline.errors import LayoutError
 from trunkline.layout.fields import FIELD_TYPES, Column, FieldBase, Part
-from trunkline.layout.model import Defaults, Dialect, Layout, SkipRule, WidthRule
+from trunkline.layout.model import Defaults, Dialect, Layout, SecondClock, SkipRule, WidthRule
 from trunkline.problems import Place, problems_of, suggestion
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Dialect",
     "FieldBase",
     "Layout",
+    "SecondClock",
     "SkipRule",
     "WidthRule",
     "builtin_layouts",
@@ -37,6 +38,7 @@ _PARTS: Final[Mapping[str, type[Part]]] = {
     "defaults": Defaults,
     "skip": SkipRule,
     "widths": WidthRule,
+    "clocks": SecondClock,
 }
 
 Table = dict[str, Any]
@@ -188,7 +190,7 @@ def _path_of(place: Place, data: Table) -> str:
             field = data["fields"][number]
             name = field.get("name") if isinstance(field, dict) else None
             parts = [f"fields.{name}" if isinstance(name, str) else f"fields #{number + 1}", *rest[1:]]
-        case (("skip" | "widths") as part, int(number), *rest):
+        case (("skip" | "widths" | "clocks") as part, int(number), *rest):
             parts = [f"{part} #{number + 1}", *rest]
         case _:
             parts = list(place)

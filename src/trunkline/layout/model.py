@@ -33,7 +33,7 @@ from trunkline.layout.fields import (
 from trunkline.layout.rules import SYSTEM, rule_problems
 from trunkline.layout.versions import RESULT_VERSION, version_of
 
-_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition"}
+_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "clocks", "wrong_zone"}
 _OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
 _TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 _ASCII_CHARACTER = re.compile(r"[\t -~]")
@@ -143,6 +143,23 @@ class WidthRule(Part):
         return {**data, "moved": {int(key) if str(key).isdecimal() else key: to for key, to in moved.items()}}
 
 
+class SecondClock(Part):
+    """
+    A second clock in the record, in UTC, that proves the zone of another field's times.
+
+    Where it agrees, the books say that the zone is `proved`.
+    """
+
+    field: StrictStr = Field(description="Field that carries it: a text, or a timestamp in UTC for `epoch`.")
+    kind: Literal["asterisk_uniqueid", "uuid1", "epoch"] = Field(
+        description="Seconds since 1970 before the last dot; a UUID, of which only version 1 is a clock; a timestamp."
+    )
+    of: StrictStr = Field(description="Timestamp field of local times that it checks.")
+    tolerance_s: StrictInt = Field(
+        default=60, ge=0, le=400, description="How far both may differ, in seconds, and still agree."
+    )
+
+
 class Layout(Part):
     """
     The description of one kind of CSV.
@@ -176,6 +193,10 @@ class Layout(Part):
     refuse: StrictStr | None = Field(
         default=None, description="Why sources of this kind are never loaded: they are recognised and set aside."
     )
+    wrong_zone: Literal["refuse", "report"] = Field(
+        default="refuse",
+        description="What becomes of a source whose `clocks` show a wrong zone or a wrong order of day and month.",
+    )
     growing: StrictBool = Field(
         default=False, description="The file is still written to: an unterminated last line waits for the next load."
     )
@@ -186,6 +207,7 @@ class Layout(Part):
     defaults: Defaults = Field(default=Defaults(), description="What holds for all fields that do not say otherwise.")
     skip: tuple[SkipRule, ...] = Field(default=(), description="Records that are not calls.")
     widths: tuple[WidthRule, ...] = Field(default=(), description="Files of other numbers of columns.")
+    clocks: tuple[SecondClock, ...] = Field(default=(), description="Second clocks that prove zones.")
     fields: tuple[AnyField, ...] = Field(description="The fields, in the order of the table's columns.")
 
     _system: str | None = PrivateAttr(default=None)
@@ -259,6 +281,11 @@ class Layout(Part):
         uses_default = any(field.timezone is None for field in self._zoned_fields())
         return "configured" if uses_default and self._zone_is_configured else "stated"
 
+    @property
+    def zoned_names(self) -> list[str]:
+        """The timestamp fields whose texts may be local times."""
+        return [field.name for field in self._zoned_fields()]
+
     def place_of(self, column: int, width: int) -> int:
         """Return where a column by position stands in a file of *width* columns, from 1; 0: nowhere."""
         rule = next((each for each in self.widths if each.columns == width), None)
@@ -324,14 +351,15 @@ class Layout(Part):
             UsageError: If times are local and nobody says in which zone.
         """
         missing = [field.name for field in self._zoned_fields() if self.zone_of(field) is None]
-        never_stated = [name for name in missing if not self._timestamp(name).may_state_offset]
+        never_stated = [name for name in missing if not self.timestamp(name).may_state_offset]
         if never_stated:
             raise UsageError(
                 f"layout {self.name!r} has local times ({', '.join(never_stated)}), and nobody says in which zone",
                 hint="give it with '--timezone', such as --timezone Africa/Nairobi",
             )
 
-    def _timestamp(self, name: str) -> TimestampField:
+    def timestamp(self, name: str) -> TimestampField:
+        """Return the field of local times of that name."""
         return next(field for field in self._zoned_fields() if field.name == name)
 
     def _zoned_fields(self) -> Iterator[TimestampField]:

@@ -37,6 +37,7 @@ def rule_problems(layout: Layout) -> Iterator[str]:
     yield from _key_problems(layout)
     yield from _event_time_problems(layout)
     yield from _position_problems(layout)
+    yield from _clock_problems(layout)
 
 
 def _name_problems(layout: Layout) -> Iterator[str]:
@@ -108,6 +109,23 @@ def _position_problems(layout: Layout) -> Iterator[str]:
     for rule in layout.skip:
         if isinstance(rule.column, str):
             yield f'skip: found column "{rule.column}", expected a position, as there is no header'
+
+
+def _clock_problems(layout: Layout) -> Iterator[str]:
+    """A second clock checks local times, and only one clock those of one field."""
+    fields = {each.name: each for each in layout.fields}
+    zoned = layout.zoned_names
+    for clock in layout.clocks:
+        carrier = "timestamp" if clock.kind == "epoch" else "text"
+        if clock.field not in fields:
+            yield f'clocks: found field "{clock.field}", which is no field, {suggestion(clock.field, list(fields))}'
+        elif fields[clock.field].type != carrier or clock.field in zoned:
+            in_utc = " that needs no zone" if clock.kind == "epoch" else ""
+            yield f"clocks: {clock.field} cannot carry a clock of kind {clock.kind}, expected a {carrier} field{in_utc}"
+        if clock.of not in zoned:
+            yield f'clocks: found of = "{clock.of}", expected a timestamp field of local times'
+    for name in twice([clock.of for clock in layout.clocks]):
+        yield f"clocks: {name} is checked more than once, expected one clock for it"
 
 
 def twice(names: Sequence[str]) -> list[str]:

@@ -20,6 +20,10 @@ insert into trunkline.readings (load_id, preamble, header, dialect)
 values (%(load_id)s, %(preamble)s, %(header)s, %(dialect)s)
 on conflict do nothing
 
+-- name: note_proof
+-- The zone of a load is proved by the records themselves.
+update trunkline.loads set tz_source = 'proved' where id = %(load_id)s
+
 -- name: resumable_loads
 -- Loads of this source that were begun and neither published nor given up, newest first.
 select id, token from trunkline.loads
