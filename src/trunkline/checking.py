@@ -125,7 +125,7 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     open_rehearsal(cursor, job.layout, job.table if job.is_there else None)
     there = partitions_there(cursor, job.table)
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
-    framed = frame(job.source.chunks(), dialect)
+    framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     looked_up = job.cache.counts
 
@@ -145,7 +145,7 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
             job.progress.advance(len(block.data), block.lines)
     looked_up = job.cache.counts - looked_up
     account.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
-    job.source.check_unchanged()
+    job.source.check_unchanged(may_grow=job.layout.growing)
 
 
 def _check_rejects(job: CheckJob, account: _Account) -> None:

@@ -82,6 +82,38 @@ def test_rejects_are_listed_and_shown(trunkline, tmp_path):
     assert (shown["code"], shown["state"], shown["raw"]) == ("bad_money", "open", bad.decode())
 
 
+def test_rejects_are_exported_corrected_and_discarded(trunkline, tmp_path):
+    """The way of the how-to: export, edit, run, discard; and a replay of what is left is refused."""
+    bad = "1001,$1.2.0,Nairobi,2022-01-01 10:00:00,00:05:30\n"
+    odd = "1002,$1.20\n"
+    header, *good = REFERENCE.read_text().splitlines(keepends=True)
+    (tmp_path / "calls.csv").write_text(header + bad + odd + "".join(good[1:]))
+    trunkline("run", "calls.csv")
+    exported = trunkline("rejects", "export", "--code", "bad_money", "--out", "fix.csv")
+    again = trunkline("rejects", "export", "--out", "fix.csv")
+    text = (tmp_path / "fix.csv").read_text()
+    (tmp_path / "fixed.csv").write_text(text.replace("1.2.0", "1.20"))
+    fixed = trunkline("run", "fixed.csv", "--json").json["sources"][0]
+    discarded = trunkline("rejects", "discard", "--code", "bad_money", "--note", "corrected", "--json")
+    replayed = trunkline("rejects", "replay", "--json")
+
+    assert (exported.code, text, again.code) == (0, header + bad, 2)
+    assert (fixed["loaded"], discarded.json["discarded"]) == (1, 1)
+    assert (replayed.code, replayed.json["sources"][0]["stay_open_by"]) == (3, {"too_few_fields": 1})
+    assert trunkline("rejects", "discard", "--note", "all").code == 2
+
+
+def test_a_check_ends_as_the_run_after_it(trunkline):
+    """The same object but for the number of the load, and nothing is written."""
+    checked = trunkline("check", REFERENCE, "--json")
+    loads = trunkline("loads", "--json").json["loads"]
+    ran = trunkline("run", REFERENCE, "--json")
+    (foreseen,), (found,) = checked.json["sources"], ran.json["sources"]
+
+    assert (checked.code, checked.json["checked"], loads) == (0, True, [])
+    assert {name for name in found if foreseen[name] != found[name]} <= {"load_id", "cache", "seconds"}
+
+
 def test_a_refused_source_ends_with_3(trunkline, tmp_path):
     """Too many rejects: the call table is as it was, the books say why, and the line is in the one form."""
     trunkline("sample", "--records", 1000, "--out", "dirty.csv", "--dirty", 0.5)

@@ -103,8 +103,8 @@ def test_the_reader_sees_calls_and_books(granted, each_database_url):
         for relation in ("customer_call_logs", "trunkline.calls", "trunkline.totals", "trunkline.blocks"):
             assert run(reading, f"select count(*) from {relation}") == [(0,)]
         assert ledger.list_loads(reading) == []
-        assert ledger.list_rejects(reading) == []
-        assert ledger.count_rejects(reading, state="open") == 0
+        assert ledger.list_rejects(reading, ledger.Which()) == []
+        assert ledger.count_rejects(reading, ledger.Which(state="open")) == 0
 
 
 def test_the_reader_sees_no_more(granted, each_database_url):

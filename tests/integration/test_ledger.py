@@ -107,6 +107,8 @@ def test_a_load_is_shown_whole(connection):
         published_seq=1,
         reloads=None,
         superseded_by=None,
+        replays=None,
+        replayed_by=[],
         program_version="0.1.0",
     )
 
@@ -140,13 +142,13 @@ def test_a_load_that_is_not_there(connection):
 )
 def test_filters_of_rejects(connection, filters, expected):
     """The list and the count agree."""
-    assert [entry.id for entry in ledger.list_rejects(connection, **filters)] == expected
-    assert ledger.count_rejects(connection, **filters) == len(expected)
+    assert [entry.id for entry in ledger.list_rejects(connection, ledger.Which(**filters))] == expected
+    assert ledger.count_rejects(connection, ledger.Which(**filters)) == len(expected)
 
 
 def test_lists_of_rejects_are_bounded(connection):
     """And hold no bytes, which not every role may read."""
-    (entry,) = ledger.list_rejects(connection, limit=1)
+    (entry,) = ledger.list_rejects(connection, ledger.Which(), limit=1)
 
     assert (entry.id, entry.raw) == (2, None)
 
@@ -180,4 +182,4 @@ def test_a_reject_that_is_not_there(connection):
 def test_a_state_that_no_reject_has(connection):
     """A spelling mistake is not an empty list."""
     with pytest.raises(UsageError, match="never 'opne'; expected open, replayed, discarded"):
-        ledger.list_rejects(connection, state="opne")  # type: ignore[arg-type]
+        ledger.Which(state="opne")  # type: ignore[arg-type]

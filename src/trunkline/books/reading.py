@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -41,6 +41,7 @@ class LoadEntry:
         replaced: Calls that took the place of others of the same key; counted within loaded.
         published_seq: Its place in the order in which loads became visible.
         reloads, superseded_by: The load that it replaced, or was replaced by.
+        replays, replayed_by: The load whose rejects it sent again; the loads that sent its own again.
     """
 
     id: int
@@ -58,6 +59,8 @@ class LoadEntry:
     published_seq: int | None
     reloads: int | None
     superseded_by: int | None
+    replays: int | None
+    replayed_by: list[int]
     program_version: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,6 +79,7 @@ class RejectEntry:
         field: The layout's field that was bad; None where the record as a whole was.
         kept_load_id, kept_source_line: Of a conflict: the load and line of the call that was kept.
         same_as: The first reject of the same bytes, if this is not it.
+        settled_at, replayed_by, note: When it was replayed, by which load, or discarded, and why.
         raw: Its original bytes; None in lists.
     """
 
@@ -92,6 +96,9 @@ class RejectEntry:
     kept_source_line: int | None
     same_as: int | None
     created_at: datetime
+    settled_at: datetime | None = None
+    replayed_by: int | None = None
+    note: str | None = None
     raw: bytes | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,36 +134,52 @@ def show_load(connection: Connection, load_id: int) -> LoadEntry:
     return _load_entry(rows[0])
 
 
-def list_rejects(
-    connection: Connection,
-    *,
-    load: int | None = None,
-    code: str | None = None,
-    field: str | None = None,
-    state: State | None = None,
-    limit: int | None = LIMIT,
-) -> list[RejectEntry]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Which:
     """
-    Return rejects without their bytes, newest load first and in the order of its source, at most *limit* of them.
+    Which rejects are meant: those that pass every filter; one that is None lets everything pass.
 
-    A filter that is None lets everything pass.
+    Attributes:
+        ids: Numbers of rejects.
+        older_than, newer_than: How long ago they were rejected.
+
+    Raises:
+        UsageError: If *state* is none that a reject can have.
     """
-    filters = _reject_filters(load, code, field, state) | {"limit": limit}
+
+    load: int | None = None
+    code: str | None = None
+    field: str | None = None
+    state: State | None = None
+    ids: tuple[int, ...] | None = None
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.state is not None and self.state not in get_args(State):
+            raise UsageError(f"a reject is never {self.state!r}; expected {', '.join(get_args(State))}")
+
+    def parameters(self) -> dict[str, object]:
+        """Return the parameters of the query ``reject_filters``."""
+        known: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        return known | {"ids": list(self.ids) if self.ids else None}
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is filtered."""
+        return all(value is None for value in self.parameters().values())
+
+
+def list_rejects(connection: Connection, which: Which, *, limit: int | None = LIMIT) -> list[RejectEntry]:
+    """Return rejects without their bytes, newest load first and in the order of its source, at most *limit* of them."""
+    filters = which.parameters() | {"limit": limit}
     rows = _rows(connection, "list_rejects", filters, filters=query("reject_filters"))
     return [RejectEntry(**row) for row in rows]
 
 
-def count_rejects(
-    connection: Connection,
-    *,
-    load: int | None = None,
-    code: str | None = None,
-    field: str | None = None,
-    state: State | None = None,
-) -> int:
-    """Return how many rejects pass the filters of `list_rejects`."""
-    filters = _reject_filters(load, code, field, state)
-    (row,) = _rows(connection, "count_rejects", filters, filters=query("reject_filters"))
+def count_rejects(connection: Connection, which: Which) -> int:
+    """Return how many rejects there are."""
+    (row,) = _rows(connection, "count_rejects", which.parameters(), filters=query("reject_filters"))
     return int(row["count"])
 
 
@@ -173,18 +196,6 @@ def show_reject(connection: Connection, reject_id: int) -> RejectEntry:
         raise UsageError(f"the books have no reject {reject_id}", hint="'trunkline rejects list' lists them")
     row = rows[0]
     return RejectEntry(**row | {"raw": bytes(row["raw"])})
-
-
-def _reject_filters(load: int | None, code: str | None, field: str | None, state: str | None) -> dict[str, object]:
-    """
-    Return the parameters of the filters.
-
-    Raises:
-        UsageError: If *state* is none that a reject can have.
-    """
-    if state is not None and state not in get_args(State):
-        raise UsageError(f"a reject is never {state!r}; expected {', '.join(get_args(State))}")
-    return {"load": load, "code": code, "field": field, "state": state}
 
 
 def _rows(

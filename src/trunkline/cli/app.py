@@ -22,7 +22,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from trunkline import __version__
-from trunkline.cli import books, check, config, db, inspect, layouts, run, sample
+from trunkline.cli import books, check, config, db, inspect, layouts, rejects, run, sample
 from trunkline.cli.options import HELP_SETTINGS, Invocation
 from trunkline.cli.report import error_line, print_line, render_json
 from trunkline.errors import TrunklineError, UsageError
@@ -43,6 +43,7 @@ check.add_to(app)
 inspect.add_to(app)
 layouts.add_to(app)
 books.add_to(app)
+rejects.add_to(app)
 db.add_to(app)
 config.add_to(app)
 sample.add_to(app)

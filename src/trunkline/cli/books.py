@@ -1,4 +1,4 @@
-"""`trunkline loads` and `trunkline rejects`: what the books say."""
+"""`trunkline loads`: what the books say of loads."""
 
 from __future__ import annotations
 
@@ -20,29 +20,25 @@ from trunkline.cli.options import (
     resolve,
     warn,
 )
-from trunkline.cli.report import print_facts, print_line, print_table
+from trunkline.cli.report import print_facts, print_table
 
 if TYPE_CHECKING:
-    from trunkline.books.reading import LoadEntry, RejectEntry
+    from trunkline.books.reading import LoadEntry
     from trunkline.database.connection import Connection
 
 WHICH = "Which ones"
 LIMIT = 50
 
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", help="At most this many.", rich_help_panel=WHICH)]
-Load = Annotated[int | None, typer.Option(metavar="ID", help="Of this load.", rich_help_panel=WHICH)]
 
 _LOAD_COLUMNS = ("load", "started", "source", "layout", "system", "status", "read", "loaded", "duplicates", "rejected")
-_REJECT_COLUMNS = ("reject", "load", "place", "field", "code", "message", "state")
 
 loads = typer.Typer(cls=ListsByDefault, context_settings=HELP_SETTINGS)
-rejects = typer.Typer(cls=ListsByDefault, context_settings=HELP_SETTINGS)
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
     app.add_typer(loads, name="loads", epilog="Example: trunkline loads")
-    app.add_typer(rejects, name="rejects", epilog="Example: trunkline rejects list --load 41")
 
 
 @loads.callback()
@@ -68,7 +64,7 @@ def list_loads(
     """List loads, the last one first."""
     from trunkline.books import reading as ledger
 
-    with _books(context, database_url, config) as connection:
+    with open_books(context, database_url, config) as connection:
         entries = ledger.list_loads(connection, status=status, layout=layout, system=system, limit=limit)
     shared = invocation(context)
     shared.document["loads"] = [_load_dict(entry) for entry in entries]
@@ -88,7 +84,7 @@ def show_load(
     """Show all that the books know of one load."""
     from trunkline.books import reading as ledger
 
-    with _books(context, database_url, config) as connection:
+    with open_books(context, database_url, config) as connection:
         entry = ledger.show_load(connection, load)
     shared = invocation(context)
     shared.document["load"] = _load_dict(entry)
@@ -96,63 +92,8 @@ def show_load(
         print_facts(_load_dict(entry))
 
 
-@rejects.callback()
-def _rejects() -> None:
-    """Show records that were not loaded, with what is wrong with them; alone it lists the last ones."""
-
-
-@rejects.command("list", epilog="Example: trunkline rejects list --load 41 --code bad_money")
-def list_rejects(
-    context: typer.Context,
-    load: Load = None,
-    code: Annotated[str | None, typer.Option(metavar="CODE", help="With this code.", rich_help_panel=WHICH)] = None,
-    field: Annotated[str | None, typer.Option(metavar="FIELD", help="In this field.", rich_help_panel=WHICH)] = None,
-    state: Annotated[
-        str | None, typer.Option(metavar="STATE", help="open, replayed or discarded.", rich_help_panel=WHICH)
-    ] = None,
-    limit: Limit = LIMIT,
-    database_url: DatabaseUrl = None,
-    config: Config = None,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """List rejects with place, code and message, those of the last load first."""
-    from trunkline.books import reading as ledger
-
-    filters: dict[str, Any] = {"load": load, "code": code, "field": field, "state": state}
-    with _books(context, database_url, config) as connection:
-        entries = ledger.list_rejects(connection, **filters, limit=limit)
-        count = ledger.count_rejects(connection, **filters)
-    shared = invocation(context)
-    shared.document |= {"count": count, "rejects": [_reject_dict(entry) for entry in entries]}
-    if not shared.json:
-        print_table(_REJECT_COLUMNS, (_reject_row(entry) for entry in entries))
-    if count > len(entries):
-        print_line(f"{len(entries):,} of {count:,} rejects; '--limit {count}' lists all")
-
-
-@rejects.command("show", epilog="Example: trunkline rejects show 1207")
-def show_reject(
-    context: typer.Context,
-    reject: Annotated[int, typer.Argument(metavar="ID", help="Number of the reject.", show_default=False)],
-    database_url: DatabaseUrl = None,
-    config: Config = None,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Show one reject with its original bytes, personal values included."""
-    from trunkline.books import reading as ledger
-
-    with _books(context, database_url, config) as connection:
-        entry = ledger.show_reject(connection, reject)
-    shared = invocation(context)
-    shared.document["reject"] = _reject_dict(entry)
-    if not shared.json:
-        print_facts(_reject_dict(entry))
-
-
 @contextmanager
-def _books(context: typer.Context, database_url: str | None, config: str | None) -> Iterator[Connection]:
+def open_books(context: typer.Context, database_url: str | None, config: str | None) -> Iterator[Connection]:
     """Yield a session on the database whose books are asked for; one that is away is not waited for."""
     from trunkline.servers import open_servers
 
@@ -173,12 +114,3 @@ def _load_row(entry: LoadEntry) -> list[object]:
     books = entry.books
     place = [books.source, books.layout, entry.system, books.status]
     return [str(entry.id), entry.started_at, *place, books.read, books.loaded, books.duplicates, books.rejected]
-
-
-def _reject_dict(entry: RejectEntry) -> dict[str, Any]:
-    return {name: value for name, value in entry.to_dict().items() if name != "raw" or value is not None}
-
-
-def _reject_row(entry: RejectEntry) -> list[object]:
-    place = f"{entry.source}:{entry.source_line}"
-    return [str(entry.id), str(entry.load_id), place, entry.field, entry.code, entry.message, entry.state]
