@@ -91,6 +91,22 @@ def test_what_is_unchanged_stays_unchanged(settings, tmp_path):
     assert agree(path, settings).status == "unchanged"
 
 
+def test_the_last_line_of_a_growing_file_waits(settings, tmp_path):
+    """It is not counted until its line end is there; then it is loaded, and the calls before it are duplicates."""
+    text = Path("src/trunkline/layouts/customer_call_logs.toml")
+    layout = tmp_path / "own.toml"
+    layout.write_text(text.read_text().replace("grammar = 1", "grammar = 1\ngrowing = true", 1))
+    settings = settings.model_copy(update={"layout": str(layout)})
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEADER}\n{FIRST}\n{SECOND}")
+    first = agree(path, settings)
+    path.write_text(f"{HEADER}\n{FIRST}\n{SECOND}\n")
+    then = agree(path, settings)
+
+    assert (first.read, first.loaded) == (1, 1)
+    assert (then.read, then.loaded, then.duplicates) == (2, 1, 1)
+
+
 @pytest.mark.parametrize("policy", ["reject", "skip", "replace"])
 def test_duplicates_and_conflicts_are_told_apart(settings, tmp_path, policy):
     """In the source, against earlier loads, and the same key with other values, under each policy of the layout."""
