@@ -183,5 +183,7 @@ def _books(
             load=costs.load_s,
             total=perf_counter() - attempts.began,
         ),
+        timezone=job.terms.timezone,
+        currency=job.terms.currency,
         reason=reason,
     )

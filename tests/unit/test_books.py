@@ -43,6 +43,8 @@ def test_the_json_of_a_loaded_source():
         "totals": {"duration_s": 3720, "cost": {"USD": "13.70"}},
         "cache": {"hits": 1, "misses": 1},
         "seconds": {"extract": 0.123, "transform": 0.2, "load": 0.3, "total": 1.0},
+        "timezone": "",
+        "currency": "",
         "reason": None,
     }
 

@@ -31,7 +31,9 @@ LOADED = Books(
     loaded=1_190,
     rejected=10,
     rejected_by={"bad_money": 7, "missing_value": 3},
-    totals=Totals(duration_s=Decimal(3720), cost={"USD": Decimal("13.70")}),
+    totals=Totals(duration_s=Decimal(3720), cost={"USD": Decimal("1213.70")}),
+    timezone="Africa/Nairobi",
+    currency="USD",
 )
 
 
@@ -158,12 +160,22 @@ def test_books_are_read_on_stderr(capsys):
     """The table of a run leaves stdout alone, and rejects come with the next step."""
     print_books([LOADED])
     captured = capsys.readouterr()
-    header, row, rejects = [line for line in captured.err.splitlines() if line.strip()]
+    header, row, terms, rejects = [line for line in captured.err.splitlines() if line.strip()]
 
     assert captured.out == ""
     assert header.split() == list(BOOKS_COLUMNS)
-    assert " ".join(row.split()) == "calls.csv loaded 41 1,200 1,190 0 10 0 3,720 13.70 USD"
+    assert " ".join(row.split()) == "calls.csv loaded 41 1,200 1,190 0 10 0 3,720 1,213.70 USD"
+    assert terms == "read as customer_call_logs: times in Africa/Nairobi, amounts in USD"
     assert rejects == "10 rejected: 7 bad_money, 3 missing_value; see 'trunkline rejects list --load 41'"
+
+
+def test_what_sources_were_read_as_is_said_once(capsys):
+    """Zone and currency are shown for each layout, not for each source; nothing where records say it themselves."""
+    own = replace(LOADED, layout="our_calls", timezone="", currency="")
+    print_books([LOADED, LOADED, own, Books(source="a.csv", layout=None, status="failed")])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("read as")]
+
+    assert said == ["read as customer_call_logs: times in Africa/Nairobi, amounts in USD", "read as our_calls"]
 
 
 def test_what_the_cache_had_is_said_once_for_a_run(capsys):

@@ -85,6 +85,8 @@ class Books:
         conflicts: Records with the key of another call and other values; counted within *rejected* or, where
             the layout skips them, within *duplicates*.
         totals: Of what was loaded.
+        timezone, currency: What times without a zone and amounts without a currency were read in, comma-joined where
+            there are several; "" where the records say it themselves.
         reason: Why it was refused or failed, in one line.
     """
 
@@ -103,6 +105,8 @@ class Books:
     totals: Totals = field(default_factory=Totals)
     cache: CacheCounts = field(default_factory=CacheCounts)
     seconds: Seconds = field(default_factory=Seconds)
+    timezone: str = ""
+    currency: str = ""
     reason: str | None = None
 
     @property
@@ -128,6 +132,8 @@ class Books:
             "totals": self.totals.to_dict(),
             "cache": self.cache.to_dict(),
             "seconds": self.seconds.to_dict(),
+            "timezone": self.timezone,
+            "currency": self.currency,
             "reason": self.reason,
         }
 

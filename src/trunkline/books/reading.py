@@ -35,7 +35,7 @@ class LoadEntry:
         books: Its account; the status is never ``unchanged``, which is a finding of a run.
         system: The switch, PBX or portal that wrote the source; "" where none was named.
         call_table: Qualified and quoted.
-        timezone, tz_source, currency: What times and amounts were read in, and how the zone was known.
+        tz_source: How the zone was known: ``stated`` by the layout, ``configured`` by the user, or "".
         content_hash: BLAKE3 of the source as stored, in hex; None until all of it was read.
         bytes: Its size as stored.
         replaced: Calls that took the place of others of the same key; counted within loaded.
@@ -48,9 +48,7 @@ class LoadEntry:
     books: Books
     system: str
     call_table: str
-    timezone: str
     tz_source: str
-    currency: str
     content_hash: str | None
     bytes: int | None
     replaced: int
@@ -232,5 +230,7 @@ def _books(row: Mapping[str, Any]) -> Books:
         ),
         cache=CacheCounts(hits=row["cache_hits"], misses=row["cache_misses"]),
         seconds=Seconds(**row["seconds"]),
+        timezone=row["timezone"],
+        currency=row["currency"],
         reason=row["reason"],
     )

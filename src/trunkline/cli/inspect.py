@@ -20,7 +20,7 @@ from trunkline.cli.options import (
     invocation,
     resolve,
 )
-from trunkline.cli.report import error_line, print_line, print_table
+from trunkline.cli.report import error_line, print_line, print_table, read_as
 from trunkline.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trunkline.settings.resolution import Settings
 
 _SHOWN = 5  # candidates that people see; JSON has all
+_LIKELY = 0.1  # confidence from which a layout is worth a line
 
 
 def add_to(app: typer.Typer) -> None:
@@ -115,8 +116,14 @@ def _print(found: Inspection) -> None:
     quote = f"quote {dialect.quote}" if dialect.quote else "no quotes"
     header = "header" if dialect.header else "no header"
     print(f"{found.source}: {dialect.encoding}, delimiter {dialect.delimiter!r}, {quote}, {header}\n")
-    rows = ((each.layout.name, each.confidence, "; ".join(each.reasons)) for each in found.candidates[:_SHOWN])
+    likely = [each for each in found.candidates if each.confidence >= _LIKELY][:_SHOWN] or found.candidates[:1]
+    rows = ((each.layout.name, f"{each.confidence:.2f}", "; ".join(each.reasons)) for each in likely)
     print_table(("layout", "confidence", "why"), rows)
+    others = len(found.candidates) - len(likely)
+    if others:
+        print(f"{others} other layouts fit less; '--json' says why")
+    if found.layout is not None:
+        print(f"\n{read_as(found.layout.name, found.layout.zones, found.layout.currencies)}")
     if found.first is not None:
         _print_first(found.first)
 

@@ -170,6 +170,9 @@ def print_books(books: Sequence[Books]) -> None:
     rows = [_books_row(entry) for entry in entries]
     summed = len(books) > 1 and any(entry.status != "unchanged" for entry in books)
     print_table(BOOKS_COLUMNS, [*rows, *([_sums(books)] if summed else [])], file=sys.stderr)
+    for terms in dict.fromkeys((entry.layout, entry.timezone, entry.currency) for entry in books):
+        if terms[0] is not None:
+            print_line(read_as(terms[0], *terms[1:]))
     hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
     if hits or misses:
         print_line(f"cache: {_counted(hits, 'hit')}, {_counted(misses, 'miss', 'misses')}")
@@ -180,6 +183,20 @@ def print_books(books: Sequence[Books]) -> None:
         print_line(f"{rejected:,} rejected: {_by_code(entries)}{hint}")
 
 
+def read_as(layout: str, timezone: str, currency: str) -> str:
+    """
+    Return what a source is read as: no zone and no currency is assumed in silence.
+
+    >>> read_as("customer_call_logs", "Africa/Nairobi", "USD")
+    'read as customer_call_logs: times in Africa/Nairobi, amounts in USD'
+    >>> read_as("twilio", "", "")
+    'read as twilio'
+    """
+    stated = (("times in", timezone), ("amounts in", currency))
+    said = ", ".join(f"{what} {value}" for what, value in stated if value)
+    return f"read as {layout}" + (f": {said}" if said else "")
+
+
 def _counted(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
@@ -187,7 +204,8 @@ def _counted(count: int, one: str, more: str | None = None) -> str:
 def _books_row(entry: Mapping[str, Any]) -> list[object]:
     counts = [entry[name] for name in ("read", "loaded", "duplicates", "rejected", "filtered")]
     totals = entry["totals"]
-    return [entry["source"], entry["status"], entry["load_id"], *counts, totals["duration_s"], totals["cost"]]
+    cost = {currency: Decimal(amount) for currency, amount in totals["cost"].items()}
+    return [entry["source"], entry["status"], entry["load_id"], *counts, totals["duration_s"], cost]
 
 
 def _sums(books: Sequence[Books]) -> list[object]:
@@ -198,9 +216,9 @@ def _sums(books: Sequence[Books]) -> list[object]:
     for entry in done:
         for currency, amount in entry.totals.cost.items():
             cost[currency] = cost.get(currency, Decimal(0)) + amount
-    totals = Totals(duration_s=sum((entry.totals.duration_s for entry in done), Decimal(0)), cost=cost).to_dict()
-    counts = [sum(getattr(entry, name) for entry in done) for name in names]
-    return ["this run", "", None, *counts, totals["duration_s"], totals["cost"]]
+    totals = Totals(duration_s=sum((entry.totals.duration_s for entry in done), Decimal(0)), cost=cost)
+    sums = {name: sum(getattr(entry, name) for entry in done) for name in names}
+    return _books_row({"source": "this run", "status": "", "load_id": None, "totals": totals.to_dict()} | sums)
 
 
 def _by_code(entries: Iterable[Mapping[str, Any]]) -> str:
