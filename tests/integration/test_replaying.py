@@ -257,3 +257,17 @@ def test_discarded_rejects_are_not_replayed(connection, settings, corrected, tmp
     assert (entry.note, entry.code) == ("test calls", "out_of_range")
     (replayed,) = replay(corrected)
     assert replayed.sent == 1
+
+
+def test_an_open_quote_takes_no_neighbour_in(connection, settings, corrected, tmp_path):
+    """Where fields may hold line ends, two damaged records in a row are still two, and nothing is made of them."""
+    text = LAYOUT.read_text(encoding="utf-8").replace("[dialect]", "[dialect]\nmultiline = true")
+    path = tmp_path / "multiline.toml"
+    path.write_text(text, encoding="utf-8")
+    multiline = corrected.model_copy(update={"layout": str(path)})
+    halves = ('1002,$1.50,"Mom', 'basa",2022-01-01 10:05:00,00:08:15x"')
+    first = load(tmp_path, settings, GOOD, halves[0], TOO_FEW, halves[1], TOO_DEAR)
+    (replayed,) = replay(multiline, load=first.load_id)
+
+    assert (replayed.books.read, replayed.books.loaded, replayed.sent) == (1, 1, 4)
+    assert sum(replayed.stay_open_by.values()) == 3
