@@ -26,6 +26,7 @@ from trunkline.layout.files import (
     Dialect,
     Layout,
     SecondClock,
+    SequenceRule,
     SkipRule,
     WidthRule,
     builtin_layouts,
@@ -136,12 +137,13 @@ def layout_parts() -> dict[str, str]:
     canonical = ((f"`{name}`", " or ".join(f"`{each}`" for each in types)) for name, types in CANONICAL.items())
     return {
         "builtin": _table(("layout", "status", "table", "key"), layouts),
-        "layout": _keys(Layout, without=("dialect", "defaults", "skip", "widths", "clocks", "fields")),
+        "layout": _keys(Layout, without=("dialect", "defaults", "skip", "widths", "clocks", "sequence", "fields")),
         "dialect": _keys(Dialect),
         "defaults": _keys(Defaults),
         "skip": f"{_sentences(SkipRule)}\n\n{_keys(SkipRule)}",
         "widths": f"{_sentences(WidthRule)}\n\n{_keys(WidthRule)}",
         "clocks": f"{_sentences(SecondClock)}\n\n{_keys(SecondClock)}",
+        "sequence": f"{_sentences(SequenceRule)}\n\n{_keys(SequenceRule)}",
         "fields": _keys(FieldBase, more=[type_row]),
         "canonical": _table(("name", "type"), canonical),
         "reserved": f"No field can be called {', '.join(f'`{name}`' for name in RESERVED)}: call tables have these.",

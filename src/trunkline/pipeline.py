@@ -19,6 +19,7 @@ from trunkline import __version__
 from trunkline.blocks import Block, RawRecords
 from trunkline.books.account import Books, CacheCounts, Seconds
 from trunkline.books.reading import show_load
+from trunkline.books.sequences import note_name
 from trunkline.books.writing import (
     Attempts,
     Content,
@@ -149,6 +150,9 @@ def load_source(job: Job, attempts: Attempts) -> Books:
             _drop(connection, load)
             if unchanged.load_id in attempts.load_ids:
                 return _finish(connection, job, unchanged.load_id, attempts)
+            with connection.cursor() as cursor:
+                note_name(cursor, unchanged.load_id, job.layout.sequence, job.source.name)
+            connection.commit()
             return unchanged_books(connection, unchanged.load_id, job.source.name, attempts)
         except TooManyRejectsError as refusal:
             _refuse(connection, job, load, refusal, conflicts=refusal.conflicts, left_out=refusal.left_out)
@@ -371,6 +375,7 @@ def _publish(connection: Connection, job: Job, load: OpenLoad) -> None:
             on_conflict=job.layout.on_conflict,
             max_rejects=job.max_rejects,
             read_raw=_raw_reader(job),
+            sequence=job.layout.sequence,
         )
     connection.commit()
 

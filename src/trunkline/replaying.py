@@ -395,6 +395,7 @@ def _pass(
         on_conflict=layout.on_conflict,
         max_rejects=None,
         read_raw=conflicts_found,
+        sequence=layout.sequence,
     )
     return load
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books, Status
+from trunkline.books.sequences import note_name
 from trunkline.books.writing import Attempts, Content, find_unchanged, terms_of, unchanged_books
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.schema import share_schema
@@ -153,6 +154,8 @@ class _Run:
             if not attempts.load_ids and not self.settings.reload:
                 load_id = find_unchanged(cursor, terms, content.hash)
                 if load_id is not None:
+                    note_name(cursor, load_id, layout.sequence, source.name)
+                    connection.commit()
                     return unchanged_books(connection, load_id, source.name, attempts)
         return self._load_changed(source, layout, content, attempts, table, terms)
 

@@ -75,6 +75,7 @@ OF_LAYOUT: dict[str, Any] = {
 WITHOUT_EFFECT: dict[str, Any] = {
     "name": "other", "status": "verified", "partition": "month", "grammar": None, "extends": "another",
     "wrong_zone": "report", "clocks": [{"field": "a", "kind": "uuid1", "of": "f"}],
+    "sequence": {"from": "field", "field": "b", "restarts": True},
 }  # fmt: skip
 
 # What gives the same call another key, but for zones (which the books keep for each system).

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trunkline.books.account import Books, CacheCounts, Seconds, Totals
+from trunkline.books.gaps import Count, counts_of
 from trunkline.database.errors import translated
 from trunkline.database.queries import Queries
 from trunkline.errors import UsageError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from trunkline.database.connection import Connection
 
-query = Queries("ledger")
+query = Queries("ledger", "sequences")
 
 State = Literal["open", "replayed", "discarded"]
 """What was done about a reject: nothing yet, sent through the pipeline again, or given up."""
@@ -130,6 +131,11 @@ def show_load(connection: Connection, load_id: int) -> LoadEntry:
     if not rows:
         raise UsageError(f"the books have no load {load_id}", hint="'trunkline loads' lists them")
     return _load_entry(rows[0])
+
+
+def list_counts(connection: Connection, *, layout: str | None = None, system: str | None = None) -> list[Count]:
+    """Return what switches counted, with what is missing and repeated; a filter that is None lets everything pass."""
+    return counts_of(_rows(connection, "list_ranges", {"layout": layout, "system": system}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,9 @@
-"""`trunkline loads`: what the books say of loads."""
+"""`trunkline loads` and `trunkline gaps`: what the books say of loads, and of what is missing between them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +20,10 @@ from trunkline.cli.options import (
     resolve,
     warn,
 )
-from trunkline.cli.report import print_facts, print_table
+from trunkline.cli.report import print_facts, print_line, print_table
 
 if TYPE_CHECKING:
+    from trunkline.books.gaps import Count, Gap
     from trunkline.books.reading import LoadEntry
     from trunkline.database.connection import Connection
 
@@ -32,6 +33,7 @@ LIMIT = 50
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", help="At most this many.", rich_help_panel=WHICH)]
 
 _LOAD_COLUMNS = ("load", "started", "source", "layout", "system", "status", "read", "loaded", "duplicates", "rejected")
+_GAP_COLUMNS = ("system", "layout", "stream", "run", "finding", "first", "last", "count", "loads")
 
 loads = typer.Typer(cls=ListsByDefault, context_settings=HELP_SETTINGS)
 
@@ -39,6 +41,7 @@ loads = typer.Typer(cls=ListsByDefault, context_settings=HELP_SETTINGS)
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to *app*."""
     app.add_typer(loads, name="loads", epilog="Example: trunkline loads")
+    app.command("gaps", epilog="Example: trunkline gaps --system pbx-1")(list_gaps)
 
 
 @loads.callback()
@@ -86,10 +89,34 @@ def show_load(
 
     with open_books(context, database_url, config) as connection:
         entry = ledger.show_load(connection, load)
+        counts = ledger.list_counts(connection, layout=entry.books.layout, system=entry.system)
+    shown = _load_dict(entry) | {"gaps": [_gap_dict(count, gap) for count, gap in _gaps(counts) if load in gap.loads]}
     shared = invocation(context)
-    shared.document["load"] = _load_dict(entry)
+    shared.document["load"] = shown
     if not shared.json:
-        print_facts(_load_dict(entry))
+        print_facts(shown | {"gaps": "; ".join(_gap_words(gap) for gap in shown["gaps"])})
+
+
+def list_gaps(
+    context: typer.Context,
+    system: Annotated[str | None, typer.Option(metavar="NAME", help="Of this system.", rich_help_panel=WHICH)] = None,
+    layout: Annotated[str | None, typer.Option(metavar="NAME", help="Of this layout.", rich_help_panel=WHICH)] = None,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List sequence numbers of switches that are missing or there more than once, with the loads around them."""
+    from trunkline.books import reading as ledger
+
+    with open_books(context, database_url, config) as connection:
+        counts = ledger.list_counts(connection, layout=layout, system=system)
+    shared = invocation(context)
+    shared.document["counts"] = [count.to_dict() for count in counts]
+    if not shared.json:
+        print_table(_GAP_COLUMNS, (_gap_row(count, gap) for count, gap in _gaps(counts)))
+    missing, repeated = (sum(count.total(kind) for count in counts) for kind in ("missing", "repeated"))
+    print_line(f"{missing:,} missing and {repeated:,} repeated numbers in {len(counts):,} counts")
 
 
 @contextmanager
@@ -114,3 +141,23 @@ def _load_row(entry: LoadEntry) -> list[object]:
     books = entry.books
     place = [books.source, books.layout, entry.system, books.status]
     return [str(entry.id), entry.started_at, *place, books.read, books.loaded, books.duplicates, books.rejected]
+
+
+def _gaps(counts: Iterable[Count]) -> Iterator[tuple[Count, Gap]]:
+    return ((count, gap) for count in counts for gap in count.gaps)
+
+
+def _gap_row(count: Count, gap: Gap) -> list[object]:
+    loads = ", ".join(str(load) for load in gap.loads)
+    place = [count.system, count.layout, count.stream, str(count.run)]
+    return [*place, gap.kind, str(gap.first), str(gap.last), gap.count, loads]
+
+
+def _gap_dict(count: Count, gap: Gap) -> dict[str, Any]:
+    place = {"stream": count.stream, "run": count.run}
+    return place | {"kind": gap.kind, "first": gap.first, "last": gap.last, "loads": list(gap.loads)}
+
+
+def _gap_words(gap: dict[str, Any]) -> str:
+    numbers = f"{gap['first']}" if gap["first"] == gap["last"] else f"{gap['first']} to {gap['last']}"
+    return f"{numbers} {gap['kind']}" + (f" in {gap['stream']}" if gap["stream"] else "")

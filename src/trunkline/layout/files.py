@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trunkline.errors import LayoutError
 from trunkline.layout.fields import FIELD_TYPES, Column, FieldBase, Part
-from trunkline.layout.model import Defaults, Dialect, Layout, SecondClock, SkipRule, WidthRule
+from trunkline.layout.model import Defaults, Dialect, Layout, SecondClock, SequenceRule, SkipRule, WidthRule
 from trunkline.problems import Place, problems_of, suggestion
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "FieldBase",
     "Layout",
     "SecondClock",
+    "SequenceRule",
     "SkipRule",
     "WidthRule",
     "builtin_layouts",
@@ -39,6 +40,7 @@ _PARTS: Final[Mapping[str, type[Part]]] = {
     "skip": SkipRule,
     "widths": WidthRule,
     "clocks": SecondClock,
+    "sequence": SequenceRule,
 }
 
 Table = dict[str, Any]

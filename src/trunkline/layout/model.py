@@ -33,7 +33,7 @@ from trunkline.layout.fields import (
 from trunkline.layout.rules import SYSTEM, rule_problems
 from trunkline.layout.versions import RESULT_VERSION, version_of
 
-_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "clocks", "wrong_zone"}
+_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "clocks", "sequence", "wrong_zone"}
 _OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
 _TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 _ASCII_CHARACTER = re.compile(r"[\t -~]")
@@ -160,6 +160,43 @@ class SecondClock(Part):
     )
 
 
+def _check_number_pattern(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as exc:
+        raise ValueError(f"found no regular expression: {exc}") from None
+    if "number" not in groups or set(groups) - {"number", "stream"}:
+        raise ValueError("expected a group (?P<number>...), and maybe (?P<stream>...), and none of another name")
+    return pattern
+
+
+class SequenceRule(Part):
+    """Numbers that the switch counts its files or records with: what is missing among them was not loaded."""
+
+    taken_from: Literal["name", "field"] = Field(
+        alias="from", description="Whether the name of the source has the number, or a field of each record."
+    )
+    pattern: Annotated[StrictStr, AfterValidator(_check_number_pattern)] | None = Field(
+        default=None,
+        description="Regular expression that is looked for in the name of the source. Its group `number` is the "
+        "number, its group `stream`, if it has one, what counts for itself, such as a node.",
+    )
+    field: StrictStr | None = Field(default=None, description="Field of type integer that has the number.")
+    restarts: StrictBool = Field(
+        default=False, description="The switch counts from 0 again when it is started; needs an event time."
+    )
+
+    @model_validator(mode="after")
+    def _what_belongs_together(self) -> Self:
+        if (self.taken_from == "name") != (self.pattern is not None):
+            raise ValueError('expected pattern with from = "name", and only there')
+        if (self.taken_from == "field") != (self.field is not None):
+            raise ValueError('expected field with from = "field", and only there')
+        if self.restarts and self.taken_from == "name":
+            raise ValueError('expected restarts only with from = "field": a name has no event time')
+        return self
+
+
 class Layout(Part):
     """
     The description of one kind of CSV.
@@ -208,6 +245,7 @@ class Layout(Part):
     skip: tuple[SkipRule, ...] = Field(default=(), description="Records that are not calls.")
     widths: tuple[WidthRule, ...] = Field(default=(), description="Files of other numbers of columns.")
     clocks: tuple[SecondClock, ...] = Field(default=(), description="Second clocks that prove zones.")
+    sequence: SequenceRule | None = Field(default=None, description="Numbers that show what is missing.")
     fields: tuple[AnyField, ...] = Field(description="The fields, in the order of the table's columns.")
 
     _system: str | None = PrivateAttr(default=None)

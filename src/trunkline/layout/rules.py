@@ -36,6 +36,7 @@ def rule_problems(layout: Layout) -> Iterator[str]:
     yield from _type_problems(layout)
     yield from _key_problems(layout)
     yield from _event_time_problems(layout)
+    yield from _sequence_problems(layout)
     yield from _position_problems(layout)
     yield from _clock_problems(layout)
 
@@ -94,6 +95,19 @@ def _event_time_problems(layout: Layout) -> Iterator[str]:
         yield f"event_time: {name} may be empty, expected required = true"
     if name not in layout.key:
         yield f"event_time: {name} is not in the key, expected it there (the unique index needs it)"
+
+
+def _sequence_problems(layout: Layout) -> Iterator[str]:
+    rule = layout.sequence
+    if rule is None or rule.field is None:
+        return
+    types = {each.name: each.type for each in layout.fields}
+    if rule.field not in types:
+        yield f'sequence.field: found "{rule.field}", which is no field, {suggestion(rule.field, list(types))}'
+    elif types[rule.field] != "integer":
+        yield f'sequence.field: {rule.field} is of type "{types[rule.field]}", expected integer'
+    if rule.restarts and layout.event_time is None:
+        yield "sequence.restarts: found true without event_time, expected one: it shows when the count began again"
 
 
 def _position_problems(layout: Layout) -> Iterator[str]:

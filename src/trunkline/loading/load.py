@@ -18,6 +18,7 @@ from blake3 import blake3
 from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, TypedBlock
 from trunkline.books.account import Books
 from trunkline.books.reading import show_load
+from trunkline.books.sequences import note_name
 from trunkline.books.writing import (
     Attempts,
     Content,
@@ -103,6 +104,7 @@ def load(
         terms = terms_of(layout, table, str(calls.attrs.get("source", "DataFrame")))
         unchanged = find_unchanged(cursor, terms, content.hash)
         if unchanged is not None:
+            note_name(cursor, unchanged, layout.sequence, terms.source)
             return unchanged_books(connection, unchanged, terms.source, Attempts())
         check_terms(cursor, table, terms, ())
         opened = begin_load(cursor, terms, content=content, resume_key=None)
@@ -118,6 +120,7 @@ def load(
             on_conflict=layout.on_conflict,
             max_rejects=None,
             read_raw=_raw_reader(calls, typed),
+            sequence=layout.sequence,
         )
         return show_load(connection, opened.load_id).books
 

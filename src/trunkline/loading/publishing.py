@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
+from trunkline.books.sequences import note_name, note_numbers
 from trunkline.books.writing import (
     Content,
     OpenLoad,
@@ -45,6 +46,7 @@ from trunkline.loading.tables import CallTable, identifiers
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+    from trunkline.layout.model import SequenceRule
     from trunkline.settings.resolution import MaxRejects
 
 
@@ -104,6 +106,7 @@ def publish(
     on_conflict: str,
     max_rejects: MaxRejects | None,
     read_raw: ReadRaw,
+    sequence: SequenceRule | None = None,
 ) -> None:
     """
     Publish a staged and sealed load, in the caller's transaction, which ends with this.
@@ -124,9 +127,10 @@ def publish(
     cursor.execute(query("own_change"), {"own": "on"})
     if load.reloads:
         _take_back(cursor, table, load)
-    outcome = _place(cursor, table, load, on_conflict=on_conflict)
+    outcome = _place(cursor, table, load, on_conflict=on_conflict, sequence=sequence)
     _check_rejects(cursor, load, max_rejects)
     reject_conflicts(cursor, load.load_id, each_conflict(cursor, load.load_id), read_raw)
+    note_name(cursor, load.load_id, sequence, terms.source, reloads=load.reloads)
     _write_books(cursor, table, load, content, outcome)
     cursor.execute(query("own_change"), {"own": "off"})  # the caller's transaction may go on, and delete calls
     drop_stage(cursor, load.load_id)
@@ -149,8 +153,15 @@ def _take_back(cursor: Cursor, table: CallTable, load: OpenLoad) -> None:
     cursor.execute(query("forget_touched"), {"load_id": load.load_id, "load_ids": reloads})
 
 
-def _place(cursor: Cursor, table: CallTable, load: OpenLoad, *, on_conflict: str) -> _Outcome:
-    """Attach each staged table whose partition does not exist; merge the others."""
+def _place(
+    cursor: Cursor, table: CallTable, load: OpenLoad, *, on_conflict: str, sequence: SequenceRule | None
+) -> _Outcome:
+    """Attach each staged table whose partition does not exist; merge the others.  Note the numbers of their calls."""
+
+    def note(staged: StagedTable) -> None:
+        aside = aside_table(load.load_id)
+        note_numbers(cursor, load.load_id, sequence, staged=staged.identifier, aside=aside, event_time=table.event_time)
+
     outcome = _Outcome()
     partitions = _partitions(cursor, table)
     attachable = table.is_partitioned and not _replicated(cursor, table)
@@ -159,11 +170,14 @@ def _place(cursor: Cursor, table: CallTable, load: OpenLoad, *, on_conflict: str
         if touched or not table.is_partitioned:
             outcome.replaced += _merge(cursor, table, load, staged, on_conflict=on_conflict, outcome=outcome)
             outcome.relations.update(p.oid for p in touched)
+            note(staged)
         elif attachable:
+            note(staged)
             outcome.relations.add(_attach(cursor, table, load, staged))
         else:
             outcome.relations.add(_add_partition(cursor, table, load, staged))
             _merge(cursor, table, load, staged, on_conflict=on_conflict, outcome=outcome)
+            note(staged)
     if not table.is_partitioned:
         outcome.relations.add(_oid(cursor, table.qualified))
     return outcome

@@ -19,7 +19,7 @@ grant execute on function trunkline.forget_contents() to {loader};
 grant usage on schema trunkline to {reader};
 revoke all on all tables in schema trunkline from {reader};
 grant select on trunkline.loads, trunkline.totals, trunkline.blocks, trunkline.load_partitions, trunkline.call_tables,
-    trunkline.migrations
+    trunkline.sequences, trunkline.migrations
     to {reader};
 grant select (
     id, load_id, source_line, byte_offset, field, code, message, state, kept_load_id, kept_source_line, same_as,

@@ -1,0 +1,71 @@
+"""The sequence numbers of a load in the books: written where calls are published, or their source is known already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from psycopg2 import sql
+
+from trunkline.books.gaps import DISORDER
+from trunkline.database.queries import Queries
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from trunkline.layout.model import SequenceRule
+
+query = Queries("sequences")
+
+MOST_DIGITS = 18  # of a bigint, with room
+
+
+def note_numbers(
+    cursor: Cursor,
+    load_id: int,
+    rule: SequenceRule | None,
+    *,
+    staged: sql.Identifier,
+    aside: sql.Identifier,
+    event_time: str | None,
+) -> None:
+    """
+    Note the numbers of staged calls, in the publishing transaction; does nothing without a rule on a field.
+
+    Call it when *aside* has all that is not loaded of *staged*, and before *staged* is moved.
+    """
+    if rule is None or rule.field is None:
+        return
+    at = sql.Identifier("s", event_time) if event_time else sql.SQL("null::timestamptz")
+    cursor.execute(
+        query("note_numbers", number=sql.Identifier(rule.field), at=at, staged=staged, aside=aside),
+        {"load_id": load_id, "restarts": rule.restarts, "disorder": DISORDER},
+    )
+
+
+def note_name(
+    cursor: Cursor, load_id: int, rule: SequenceRule | None, source: str, *, reloads: Sequence[int] = ()
+) -> None:
+    """
+    Note the number in the name of a source, in the caller's transaction; does nothing without a rule on names.
+
+    A source that is unchanged adds its number to the load that it is equal to: two files without a call can be
+    equal, and neither is missing.
+    """
+    found = number_of(rule, source)
+    if reloads and rule is not None and rule.pattern is not None:
+        cursor.execute(query("carry_numbers"), {"load_id": load_id, "load_ids": list(reloads)})
+    if found is not None:
+        cursor.execute(query("note_number"), {"load_id": load_id, "stream": found[0], "number": found[1]})
+
+
+def number_of(rule: SequenceRule | None, source: str) -> tuple[str, int] | None:
+    """Return stream and number in the name of a source, None where it has none."""
+    if rule is None or rule.pattern is None or (found := re.search(rule.pattern, source)) is None:
+        return None
+    groups = found.groupdict()
+    digits = groups["number"] or ""
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS):
+        return None
+    return groups.get("stream") or "", int(digits)

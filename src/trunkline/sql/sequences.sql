@@ -1,0 +1,62 @@
+-- Numbers that switches count their files or records with: noted by loads, read back as ranges.
+
+-- name: note_numbers
+-- Note the numbers of the staged calls that are loaded, as ranges without holes.  A number that comes again begins a
+-- range of its own; where the count restarts, so does a fall, and a number of an earlier call than the one before.
+insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number, first_at, last_at)
+with numbered as (
+    select s.{number} as number, {at} as at
+    from {staged} s
+    where s.{number} is not null
+        and not exists (select from {aside} a where a.source_line = s.source_line)
+),
+compared as (
+    select number, at, lag(number) over (order by at, number) as before from numbered
+),
+counted as (
+    select number, at,
+        count(*) filter (where %(restarts)s and (number = 0 or before - number > %(disorder)s))
+            over (order by at, number rows unbounded preceding) as run
+    from compared
+),
+repeated as (
+    select number, at, run, row_number() over (partition by run, number order by at) as nth,
+        lag(at) over (partition by run order by number, at) as at_before
+    from counted
+),
+ranged as (
+    select number, at, run, nth, number - row_number() over (partition by run, nth order by number) as island,
+        count(*) filter (where %(restarts)s and at < at_before) over (partition by run, nth order by number) as back
+    from repeated
+)
+select %(load_id)s, '', %(restarts)s, min(number), max(number), min(at), max(at)
+from ranged
+group by run, nth, island, back
+
+-- name: note_number
+-- Note the number in the name of a source, once for each load.  A replay brings no source of its own.
+insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number)
+select %(load_id)s, %(stream)s, false, %(number)s, %(number)s
+where not exists (
+    select from trunkline.sequences
+    where load_id = %(load_id)s and stream = %(stream)s and first_number = %(number)s
+) and not exists (
+    select from trunkline.loads where id = %(load_id)s and replays is not null
+)
+
+-- name: carry_numbers
+-- Note the numbers of all names under which the content came before that is loaded anew.
+insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number)
+select distinct %(load_id)s::bigint, stream, restarts, first_number, last_number
+from trunkline.sequences
+where load_id = any (%(load_ids)s)
+
+-- name: list_ranges
+-- The ranges whose calls are in the tables now, by what counts them, in order of time.
+select l.system, l.layout, s.stream, s.restarts, s.first_number as first, s.last_number as last, s.load_id,
+    l.source
+from trunkline.sequences s join trunkline.loads l on l.id = s.load_id
+where l.status = 'loaded' and l.superseded_by is null
+    and (%(layout)s::text is null or l.layout = %(layout)s)
+    and (%(system)s::text is null or l.system = %(system)s)
+order by l.system, l.layout, s.stream, s.first_at nulls first, s.first_number, s.load_id

@@ -1,0 +1,207 @@
+"""Gaps in the numbers of switches, from files to the books and back, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from trunkline import Settings, run
+from trunkline.books.reading import list_counts
+from trunkline.cli.app import execute
+
+PBX = """
+grammar = 1
+name = "pbx"
+table = "pbx"
+key = ["system", "started_at", "sequence"]
+event_time = "started_at"
+[sequence]
+from = "field"
+field = "sequence"
+restarts = true
+[dialect]
+delimiter = ","
+header = true
+[[fields]]
+column = "at"
+name = "started_at"
+type = "timestamp"
+required = true
+timezone = "UTC"
+[[fields]]
+column = "n"
+name = "sequence"
+type = "integer"
+[[fields]]
+column = "to"
+name = "callee"
+type = "text"
+"""
+CUCM = Path("tests/fixtures/layouts/cucm_cdr.csv").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def load(database_url, tmp_path):
+    """Return what loads records of (minute, number), or a text, under a name; and gives the account."""
+    layout = tmp_path / "pbx.toml"
+    layout.write_text(PBX, encoding="utf-8")
+
+    def load_file(name, content, *, layout=str(layout), **settings):
+        if not isinstance(content, str):
+            rows = (f"2024-03-{1 + at // 1440:02} {at // 60 % 24:02}:{at % 60:02}:00,{n},2001" for at, n in content)
+            content = "\n".join(("at,n,to", *rows)) + "\n"
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        chosen = Settings(database_url=database_url, redis_url="none", layout=layout, system="hq", **settings)
+        (books,) = run([str(tmp_path / name)], chosen)
+        assert books.status in ("loaded", "unchanged"), books.reason
+        return books
+
+    return load_file
+
+
+@pytest.fixture
+def found(database_url):
+    """Return what gives all gaps, as (stream, run, kind, first, last, loads)."""
+
+    def find():
+        with closing(psycopg2.connect(database_url)) as connection:
+            counts = list_counts(connection)
+        return [
+            (count.stream, count.run, gap.kind, gap.first, gap.last, gap.loads)
+            for count in counts
+            for gap in count.gaps
+        ]
+
+    return find
+
+
+def ranges(database_url):
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select load_id, first_number, last_number from trunkline.sequences order by 1, first_at, 2")
+        return cursor.fetchall()
+
+
+def test_a_missing_number_has_the_loads_around_it(load, found):
+    """And a later file that has it closes the gap."""
+    load("a.csv", [(0, 5), (1, 6)])
+    load("b.csv", [(5, 9), (4, 8)])
+
+    assert found() == [("", 1, "missing", 7, 7, (1, 2))]
+
+    load("c.csv", [(3, 7)])
+
+    assert found() == []
+
+
+def test_ranges_are_compact(load, database_url):
+    """One row for numbers without a hole, in whatever order they stand in the file."""
+    load("a.csv", [(at, at) for at in reversed(range(300))])
+    load("b.csv", [(at, at) for at in (300, 302, 301, 310)])
+
+    assert ranges(database_url) == [(1, 0, 299), (2, 300, 302), (2, 310, 310)]
+
+
+def test_a_record_that_is_there_already_is_not_repeated(load, found, database_url):
+    """Overlapping files: a duplicate was not brought again, in the source nor in the table."""
+    load("a.csv", [(0, 1), (1, 2), (1, 2)])
+    load("b.csv", [(1, 2), (2, 3)])
+
+    assert found() == []
+    assert ranges(database_url) == [(1, 1, 2), (2, 3, 3)]
+
+
+def test_a_count_that_begins_again_is_another_run(load, found):
+    """Within a file, over midnight, and from one file to the next."""
+    load("a.csv", [(1438, 0), (1439, 1), (1440, 2), (1441, 4), (1450, 0), (1451, 1)])
+    load("b.csv", [(1452, 2), (1453, 4), (1500, 1), (1501, 2)])
+
+    assert found() == [
+        ("", 1, "missing", 3, 3, (1, 1)),
+        ("", 2, "missing", 3, 3, (2, 2)),
+        ("", 3, "missing", 0, 0, (2,)),
+    ]
+
+
+def test_rejected_records_have_no_number(load, found):
+    """What is not in the table is missing, until it is."""
+    load("a.csv", "at,n,to\n2024-03-01 00:00:00,1,x\nnever,2,x\n2024-03-01 00:02:00,3,x\n")
+
+    assert found() == [("", 1, "missing", 2, 2, (1, 1))]
+
+
+def test_a_reload_has_the_numbers_of_the_new_load(load, found, database_url):
+    """Those of the load that it replaced do not count."""
+    load("a.csv", [(0, 1), (1, 3)])
+    load("a.csv", [(0, 1), (1, 3)], reload=True)
+
+    assert found() == [("", 1, "missing", 2, 2, (2, 2))]
+
+
+def test_files_are_counted_by_node(load, found):
+    """The number is in the name; a file that comes later closes the gap."""
+    day = "cdr_Cluster1_{node}_20240301100{number}_{number}"
+    for node, number in (("01", 4), ("01", 5), ("02", 4), ("02", 7)):
+        load(day.format(node=node, number=number), changed_cucm(node, number), layout="cucm_cdr")
+
+    assert found() == [("cdr_Cluster1_02", 1, "missing", 5, 6, (3, 4))]
+
+    load(day.format(node="02", number=5), changed_cucm("02", 5), layout="cucm_cdr")
+    load(day.format(node="02", number=6), changed_cucm("02", 6), layout="cucm_cdr")
+
+    assert found() == []
+
+
+def test_the_same_number_with_other_content_is_repeated(load, found):
+    """Two files that say to be the same one are not."""
+    load("cdr_Cluster1_01_202403011000_7", changed_cucm("01", 1), layout="cucm_cdr")
+    load("cdr_Cluster1_01_202403011001_7", changed_cucm("01", 2), layout="cucm_cdr")
+
+    assert found() == [("cdr_Cluster1_01", 1, "repeated", 7, 7, (1, 2))]
+
+
+def test_an_unchanged_file_is_not_missing_and_not_repeated(load, found):
+    """Equal content under two numbers: both came; a reload keeps both; loading one again adds nothing."""
+    for number in (1, 2, 3, 2):
+        load(f"cdr_Cluster1_01_20240301100{number}_{number}", changed_cucm("01", 1), layout="cucm_cdr")
+    assert found() == []
+
+    load("cdr_Cluster1_01_202403011004_4", changed_cucm("01", 1), layout="cucm_cdr", reload=True)
+
+    assert found() == []
+
+
+def changed_cucm(node, number):
+    """Return other content with the same records: blank lines more, a number of their own for each file."""
+    return CUCM + "\n" * (int(node) * 10 + number)
+
+
+def test_the_command_lists_gaps(load, database_url, capsys):
+    """As a table, as JSON, by system, and beside a load."""
+    load("a.csv", [(0, 1), (1, 4)])
+    arguments = ["--database-url", database_url]
+
+    assert execute(["gaps", *arguments]) == 0
+    table = capsys.readouterr()
+    assert table.out.splitlines()[1].split() == ["hq", "pbx", "1", "missing", "2", "3", "2", "1,", "1"]
+    assert "2 missing and 0 repeated numbers in 1 counts" in table.err
+
+    assert execute(["gaps", "--system", "hq", "--json", *arguments]) == 0
+    (count,) = json.loads(capsys.readouterr().out)["counts"]
+    assert count == {
+        "system": "hq", "layout": "pbx", "stream": "", "run": 1, "first": 1, "last": 4, "missing": 2, "repeated": 0,
+        "gaps": [{"kind": "missing", "first": 2, "last": 3, "count": 2, "loads": [1, 1]}],
+    }  # fmt: skip
+
+    assert execute(["gaps", "--layout", "other", "--json", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == []
+
+    assert execute(["loads", "show", "1", *arguments]) == 0
+    assert "2 to 3 missing" in capsys.readouterr().out
+    assert execute(["loads", "show", "1", "--json", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["load"]["gaps"] == [
+        {"stream": "", "run": 1, "kind": "missing", "first": 2, "last": 3, "loads": [1, 1]}
+    ]
