@@ -10,8 +10,10 @@ import psycopg2
 import pytest
 
 from trunkline import Settings, run
-from trunkline.books.reading import list_counts
+from trunkline.books.reading import Which, list_counts
 from trunkline.cli.app import execute
+from trunkline.replaying import replay_rejects
+from trunkline.servers import open_servers
 
 PBX = """
 grammar = 1
@@ -131,6 +133,26 @@ def test_rejected_records_have_no_number(load, found):
     load("a.csv", "at,n,to\n2024-03-01 00:00:00,1,x\nnever,2,x\n2024-03-01 00:02:00,3,x\n")
 
     assert found() == [("", 1, "missing", 2, 2, (1, 1))]
+
+
+def test_a_replay_closes_the_gap(load, found, database_url, tmp_path):
+    """A record that was rejected has its number once the layout reads it."""
+    strict = tmp_path / "strict.toml"
+    strict.write_text(
+        PBX.replace('name = "callee"\ntype = "text"', 'name = "callee"\ntype = "text"\npattern = "[0-9]+"')
+    )
+    load(
+        "a.csv",
+        "at,n,to\n" + "".join(f"2024-03-01 00:0{n}:00,{n},{to}\n" for n, to in ((1, 2), (2, "x"), (3, 2))),
+        layout=str(strict),
+    )
+    assert found() == [("", 1, "missing", 2, 2, (1, 1))]
+
+    settings = Settings(database_url=database_url, redis_url="none", layout=str(tmp_path / "pbx.toml"), system="hq")
+    with open_servers(settings, {}) as servers:
+        replay_rejects(Which(), settings, servers)
+
+    assert found() == []
 
 
 def test_a_reload_has_the_numbers_of_the_new_load(load, found, database_url):
