@@ -84,6 +84,50 @@ def test_time_is_bounded():
     assert work.calls == 1
 
 
+def test_time_is_counted_from_the_first_failure():
+    """What ran for an hour before it lost its connection is tried again, and so it is the next time."""
+    now = 0.0
+    errors = [DatabaseAwayError("gone after an hour"), DatabaseAwayError("gone after another")]
+
+    def work():
+        nonlocal now
+        now += 3600
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    assert retrying(seconds=60, sleep=lambda _: None, clock=lambda: now)(work) == "done"
+
+
+@pytest.mark.parametrize("error", [DatabaseAwayError("gone"), DatabaseBusyError("locked")])
+def test_time_in_trouble_is_bounded(error):
+    """Each attempt fails after 25 seconds: the third ends 50 seconds after the first did, too late for a fourth."""
+    now = made = 0
+
+    def work():
+        nonlocal now, made
+        now, made = now + 25, made + 1
+        raise error
+
+    with pytest.raises(type(error)):
+        retrying(seconds=50, sleep=lambda _: None, clock=lambda: now)(work)
+    assert made == 3
+
+
+def test_waiting_long_for_others_is_no_progress():
+    """A lock that was not given in five minutes is asked for once more, not for as long as there are attempts."""
+    now = made = 0
+
+    def work():
+        nonlocal now, made
+        now, made = now + 300, made + 1
+        raise DatabaseBusyError("locked")
+
+    with pytest.raises(DatabaseBusyError):
+        retrying(sleep=lambda _: None, clock=lambda: now)(work)
+    assert made == 2
+
+
 def test_what_cannot_help_is_raised_at_once():
     """A wrong password stays wrong."""
     work = Failing(DatabaseError("password authentication failed"))

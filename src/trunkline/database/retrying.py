@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import psycopg2
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
+from tenacity import Retrying, retry_if_exception
 
 from trunkline.database.errors import translate
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, TrunklineError
@@ -31,6 +31,7 @@ def retrying(
     seconds: float = LONGEST_S,
     on_retry: OnRetry | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Retrying:
     """
     Return a policy that calls a function again where waiting can help; after the last attempt its error is raised.
@@ -44,9 +45,23 @@ def retrying(
 
     Args:
         attempts: Calls in all.
-        seconds: No attempt starts later than this after the first one; one that has started is not cut short.
+        seconds: No attempt starts later than this after the first one failed; one that has started is not cut short.
+            An attempt that lost its connection after more than this got somewhere: then it is counted from its end.
         on_retry: Told before each wait.
     """
+
+    began = first_failed = clock()
+
+    def begin(_: RetryCallState) -> None:
+        nonlocal began
+        began = clock()
+
+    def is_hopeless(state: RetryCallState) -> bool:
+        nonlocal first_failed
+        now, error = clock(), state.outcome and state.outcome.exception()
+        if state.attempt_number == 1 or (now - began > seconds and not isinstance(error, DatabaseBusyError)):
+            first_failed = now
+        return now + state.upcoming_sleep > first_failed + seconds
 
     def tell(state: RetryCallState) -> None:
         if on_retry and state.outcome and state.next_action:
@@ -54,7 +69,8 @@ def retrying(
 
     return Retrying(
         retry=retry_if_exception(can_help),
-        stop=stop_after_attempt(attempts) | stop_before_delay(seconds),
+        before=begin,
+        stop=lambda state: state.attempt_number >= attempts or is_hopeless(state),
         wait=lambda state: wait_s(state.attempt_number),
         before_sleep=tell,
         sleep=sleep,
