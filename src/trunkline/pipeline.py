@@ -31,10 +31,10 @@ from trunkline.books.writing import (
     add_costs,
     begin_load,
     check_terms,
-    discard_load,
     disown_load,
     fail_load,
-    find_loaded,
+    find_ended,
+    hold_load,
     left_loads,
     loads_of_content,
     note_proof,
@@ -52,26 +52,24 @@ from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.dialect import resolve_dialect
 from trunkline.framing.scanning import bounds_in
 from trunkline.loading.conflicts import Conflict, reject_conflicts
-from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish
+from trunkline.loading.leftovers import discard
+from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
+from trunkline.loading.staged_tables import StagedTable, drop_stage, staged_tables
 from trunkline.loading.staging import (
-    StagedTable,
     add_block,
     add_rejects,
     check_partition_count,
     copy_rows,
-    drop_stage,
     make_staged,
     open_stage,
     partitions_there,
     seal,
     staged_rows,
-    staged_tables,
 )
 from trunkline.transformation import typed_totals
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.cache.port import BlockCache
     from trunkline.database.sessions import Sessions
@@ -92,7 +90,7 @@ class Job:
 
     Attributes:
         sessions: Where workers borrow connections.
-        warn: Told what is doubtful about a source that is loaded.
+        warn: Told what is doubtful about a source that is loaded, and when the load waits for another.
         reload: Replace what the same content brought before.
         workers: Threads, each with a connection of its own.
     """
@@ -135,9 +133,9 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         TrunklineError: If the load failed; the books say so where they could be written.
     """
     with job.sessions.borrow() as connection:
-        published = _published(connection, attempts)
-        if published is not None:
-            return _finish(connection, job, published, attempts)
+        ended = _ended(connection, attempts)
+        if ended is not None:
+            return _finish(connection, job, ended, attempts)
         load = _open(connection, job)
         attempts.load_ids.append(load.load_id)
         try:
@@ -169,10 +167,10 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         return _finish(connection, job, load.load_id, attempts)
 
 
-def _published(connection: Connection, attempts: Attempts) -> int | None:
-    """Return the load of an earlier attempt that was published although no reply to its COMMIT came."""
+def _ended(connection: Connection, attempts: Attempts) -> int | None:
+    """Return the load of an earlier attempt that was published or refused although no reply to its COMMIT came."""
     with connection.cursor() as cursor:
-        load_id = find_loaded(cursor, attempts.load_ids)
+        load_id = find_ended(cursor, attempts.load_ids)
     connection.commit()
     return load_id
 
@@ -182,7 +180,7 @@ def _open(connection: Connection, job: Job) -> OpenLoad:
     with connection.cursor() as cursor:
         reloads = loads_of_content(cursor, job.terms, job.content.hash) if job.reload else ()
         left = left_loads(cursor, job.resume_key)
-        _give_up(cursor, left[1:])
+        discard(cursor, (load.load_id for load in left[1:]))
         if left:
             load = replace(left[0], reloads=reloads)
         else:
@@ -191,14 +189,6 @@ def _open(connection: Connection, job: Job) -> OpenLoad:
             open_stage(cursor, job.table, load.load_id)
     connection.commit()
     return load
-
-
-def _give_up(cursor: Cursor, left: Sequence[OpenLoad]) -> None:
-    """Forget loads that earlier attempts left open and that nobody goes on with; this session owns them."""
-    for load in left:
-        drop_stage(cursor, load.load_id)
-        discard_load(cursor, load.load_id)
-        disown_load(cursor, load.load_id)
 
 
 def _check_terms(connection: Connection, job: Job, load: OpenLoad) -> None:
@@ -226,6 +216,7 @@ class _Stage:
                 check_partition_count({*self._made, *missing}, self._there)
                 with self._job.sessions.borrow() as connection:
                     with connection.cursor() as cursor:
+                        hold_load(cursor, self._load)
                         made = make_staged(cursor, self._job.table, self._load.load_id, missing)
                     connection.commit()
                 self._made |= made
@@ -331,6 +322,7 @@ def _stage_block(
         with connection.cursor() as cursor:
             # A staged block that a crash of the server loses is staged again; what publishes it is synchronous.
             cursor.execute("set local synchronous_commit = off")
+            hold_load(cursor, load)
             copy_rows(cursor, job.table, rows, staged)
             if typed.rejects.num_rows:
                 records = RawRecords([block], bounds_in(reading.dialect, len(reading.header)))
@@ -353,6 +345,7 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
                 cursor.execute("set local maintenance_work_mem = '128MB'")
                 # A tenth of the usual sample: it was three quarters of the time of sealing a day of 26,000 calls.
                 cursor.execute("set local default_statistics_target = 10")
+                hold_load(cursor, load)
                 seal(cursor, job.table, load.load_id, staged, on_conflict=job.layout.on_conflict)
             worker.commit()
 
@@ -365,6 +358,7 @@ def _publish(connection: Connection, job: Job, load: OpenLoad) -> None:
     with connection.cursor() as cursor:
         cursor.execute("set transaction isolation level read committed")
         cursor.execute("set local synchronous_commit = on")
+        take_turn(cursor, job.table, job.warn)
         cursor.execute("set local lock_timeout = '10s'")  # another attempt follows
         publish(
             cursor,
@@ -432,9 +426,7 @@ def _fail(connection: Connection, load: OpenLoad, error: TrunklineError) -> None
 def _drop(connection: Connection, load: OpenLoad) -> None:
     connection.rollback()
     with connection.cursor() as cursor:
-        drop_stage(cursor, load.load_id)
-        discard_load(cursor, load.load_id)
-        disown_load(cursor, load.load_id)
+        discard(cursor, [load.load_id])
     connection.commit()
 
 
@@ -451,7 +443,7 @@ def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) 
     with connection.cursor() as cursor:
         add_costs(cursor, load_id, cache, seconds)
         disown_load(cursor, load_id)
-        _give_up(cursor, left_loads(cursor, job.resume_key))
+        discard(cursor, (load.load_id for load in left_loads(cursor, job.resume_key)))
     books = show_load(connection, load_id).books
     connection.commit()
     return books

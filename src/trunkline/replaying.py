@@ -39,7 +39,7 @@ from trunkline.books.writing import (
     add_costs,
     begin_load,
     check_terms,
-    find_loaded,
+    find_ended,
     note_reading,
     terms_of,
 )
@@ -54,10 +54,9 @@ from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.records import Damage, split_lines, split_record
 from trunkline.layout.files import load_layout
 from trunkline.loading.publishing import publish
+from trunkline.loading.staged_tables import StagedTable, aside_table
 from trunkline.loading.staging import (
-    StagedTable,
     add_block,
-    aside_table,
     check_partition_count,
     copy_rows,
     make_staged,
@@ -239,7 +238,7 @@ def _attempt(
         )
     layout = _layout_of(origin, settings)
     with sessions.borrow() as connection, connection.cursor() as cursor:
-        done = find_loaded(cursor, attempts.load_ids)
+        done = find_ended(cursor, attempts.load_ids)
         if done is not None:
             return passing[-1].outcome(origin, show_load(connection, done).books, settled=len(passing[-1].left))
         table = ensure_call_table(cursor, layout)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ from trunkline.books.writing import Attempts, Content, find_unchanged, terms_of,
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.schema import share_schema
 from trunkline.database.sessions import Sessions
-from trunkline.errors import DatabaseAwayError, RefusedError, SourceError, TrunklineError
+from trunkline.errors import DatabaseAwayError, DatabaseError, RefusedError, SourceError, TrunklineError
 from trunkline.layout.files import load_layout
+from trunkline.loading.leftovers import give_up_abandoned, give_up_unneeded
 from trunkline.loading.tables import ensure_call_table, find_call_table, planned_call_table
 from trunkline.progress import ProgressPort, Watch
 from trunkline.servers import Servers, open_servers
@@ -63,6 +65,7 @@ def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *,
     sessions = Sessions(partial(_connect_to_load, servers))
     try:
         each = _Run(settings=settings, servers=servers, sessions=sessions, progress=progress)
+        each.clear_up()
         return list(each.load_all(sources))
     finally:
         sessions.close()
@@ -101,6 +104,11 @@ class _Run:
     progress: ProgressPort
     is_away: bool = False  # PostgreSQL: one source waited for it in vain, the next ones ask only once
 
+    def clear_up(self) -> None:
+        """Give up what killed runs left long ago."""
+        with suppress(DatabaseError), self.sessions.borrow() as connection:  # the sources meet it, too, and tell it
+            give_up_abandoned(connection)
+
     def load_all(self, sources: Sequence[str]) -> Iterator[Books]:
         for wanted in sources:
             try:
@@ -131,10 +139,12 @@ class _Run:
         attempts = Attempts()
         policy = retrying(attempts=1 if self.is_away else ATTEMPTS, on_retry=self.servers.on_retry)
         try:
-            return policy(self._attempt, source, layout, content, attempts)
+            books = policy(self._attempt, source, layout, content, attempts)
         except DatabaseAwayError:
             self.is_away = True
             raise
+        self.is_away = False
+        return books
 
     def _layout_of(self, source: Source) -> Layout:
         """Return the layout in force: the one that is named, else the one that is recognised, with its overrides."""
@@ -148,6 +158,7 @@ class _Run:
 
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
         with self.sessions.borrow() as connection, connection.cursor() as cursor:
+            cursor.execute("set local lock_timeout = '10s'")  # another attempt follows
             table = ensure_call_table(cursor, layout)
             connection.commit()
             terms = terms_of(layout, table, source.name)
@@ -156,6 +167,7 @@ class _Run:
                 if load_id is not None:
                     note_name(cursor, load_id, layout.sequence, source.name)
                     connection.commit()
+                    give_up_unneeded(connection, terms, content.hash)
                     return unchanged_books(connection, load_id, source.name, attempts)
         return self._load_changed(source, layout, content, attempts, table, terms)
 
@@ -197,6 +209,7 @@ class _Check(_Run):
             if table and not self.settings.reload:
                 load_id = find_unchanged(cursor, terms, content.hash)
                 if load_id is not None:
+                    give_up_unneeded(connection, terms, content.hash)
                     return unchanged_books(connection, load_id, source.name, attempts)
             from trunkline.checking import CheckJob, check_source  # as in a run: only where there is work
 

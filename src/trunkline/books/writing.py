@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from psycopg2.errors import LockNotAvailable
+
 from trunkline.books.account import Books, CacheCounts, Seconds
 from trunkline.books.reading import show_load
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
-from trunkline.errors import DatabaseError, ReloadNeededError
+from trunkline.errors import DatabaseBusyError, DatabaseError, ReloadNeededError
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from trunkline.loading.tables import CallTable
 
 query = Queries("loading")
+
+_RELOAD_HINT = "give the same again, or replace what the same content brought with '--reload'"
+_OTHERS_HINT = "other sources brought calls under the same: delete this system's calls and load all its sources again"
 
 LOCK_NUMBERS = 2**31  # the second half of an advisory lock is an int4
 
@@ -115,9 +120,9 @@ def find_unchanged(cursor: Cursor, terms: Terms, content_hash: str) -> int | Non
     return None if row is None else int(row[0])
 
 
-def find_loaded(cursor: Cursor, load_ids: Sequence[int]) -> int | None:
-    """Return the one of these loads that is published, if any is."""
-    cursor.execute(query("find_loaded"), {"load_ids": list(load_ids)})
+def find_ended(cursor: Cursor, load_ids: Sequence[int]) -> int | None:
+    """Return the one of these loads that is published or refused, if any is."""
+    cursor.execute(query("find_ended"), {"load_ids": list(load_ids)})
     row = cursor.fetchone()
     return None if row is None else int(row[0])
 
@@ -149,7 +154,7 @@ def check_terms(cursor: Cursor, table: CallTable, terms: Terms, reloaded: Sequen
     raise ReloadNeededError(
         f"load {load_id} brought calls of this system to {terms.call_table} under {what}",
         where=terms.source,
-        hint="give the same again, or replace what the same content brought with '--reload'",
+        hint=_OTHERS_HINT if reloaded else _RELOAD_HINT,
     )
 
 
@@ -220,8 +225,39 @@ def disown_load(cursor: Cursor, load_id: int) -> None:
 def left_loads(cursor: Cursor, resume_key: str) -> list[OpenLoad]:
     """Return the loads that were begun under *resume_key* and that nobody works on; this session owns them now."""
     cursor.execute(query("resumable_loads"), {"resume_key": resume_key})
-    begun = [OpenLoad(load_id=int(load_id), token=str(token)) for load_id, token in cursor.fetchall()]
-    return [load for load in begun if own_load(cursor, load.load_id)]
+    begun = [int(load_id) for (load_id,) in cursor.fetchall()]
+    taken = [_take_load(cursor, load_id) for load_id in begun if own_load(cursor, load_id)]
+    return [load for load in taken if load is not None]
+
+
+def _take_load(cursor: Cursor, load_id: int) -> OpenLoad | None:
+    """Give a load that this session owns a new token; None, and the lock given back, if it is not to be had."""
+    cursor.execute("savepoint before_take")
+    try:
+        cursor.execute("set local lock_timeout = '2s'")
+        cursor.execute(query("take_load"), {"load_id": load_id})
+        row = cursor.fetchone()
+        cursor.execute("set local lock_timeout = default")
+    except LockNotAvailable:  # its owner was lost, and other sessions of that run still work on it
+        cursor.execute("rollback to savepoint before_take")
+        row = None
+    cursor.execute("release savepoint before_take")
+    if row is None:
+        disown_load(cursor, load_id)
+        return None
+    return OpenLoad(load_id=load_id, token=str(row[0]))
+
+
+def hold_load(cursor: Cursor, load: OpenLoad) -> None:
+    """
+    Keep others from taking a load over until the caller's transaction ends.
+
+    Raises:
+        DatabaseBusyError: If another run has taken it over: the session that owned it was lost.
+    """
+    cursor.execute(query("hold_load"), {"load_id": load.load_id, "token": load.token})
+    if cursor.fetchone() is None:
+        raise DatabaseBusyError(f"load {load.load_id} was taken over by another run")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,6 +346,7 @@ def close_loaded(
             "duplicates_in_source": duplicates_in_source,
             "conflicts": conflicts,
             "replaced": replaced,
+            "reloads": load.reloads[-1] if load.reloads else None,
         },
     )
     cursor.execute(query("link_rejects"), {"load_id": load.load_id})

@@ -15,7 +15,8 @@ import pyarrow as pa
 from psycopg2.extensions import cursor as plain_cursor
 
 from trunkline.database.queries import Queries
-from trunkline.loading.staging import aside_table, copy_rejects
+from trunkline.loading.staged_tables import aside_table
+from trunkline.loading.staging import copy_rejects
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812

@@ -1,17 +1,20 @@
 """The public load: typed calls into PostgreSQL, in the transaction of the caller.
 
-The same stage and publish as in a run, on one connection; nothing here commits or rolls back.
+The same stage and publish as in a run, on one connection; nothing here commits, or rolls back more than it did itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import psycopg2
+import psycopg2.extensions
 import pyarrow as pa
 from blake3 import blake3
 
@@ -38,7 +41,7 @@ from trunkline.frames import as_csv, source_lines, typed_batch
 from trunkline.framing.cutting import SourceForm
 from trunkline.layout.files import load_layout
 from trunkline.loading.partitions import partition_starts
-from trunkline.loading.publishing import publish
+from trunkline.loading.publishing import UnchangedError, publish
 from trunkline.loading.staging import (
     add_block,
     check_partition_count,
@@ -46,6 +49,7 @@ from trunkline.loading.staging import (
     copy_rows,
     make_staged,
     open_stage,
+    partitions_there,
     seal,
     staged_rows,
 )
@@ -67,7 +71,9 @@ def load(
     """
     Load typed calls into the layout's call table, and write the books, in the caller's transaction.
 
-    Commits nothing: calls, rejects and books become visible together when the caller commits, or not at all.
+    Commits nothing: calls, rejects and books become visible together when the caller commits, or not at all.  Until
+    then other loads into this call table wait; readers do not.  After an error the transaction is as it was before,
+    and can go on.
 
     Args:
         calls: What `transform` returned: the layout's columns and ``record_key``, indexed by source line.
@@ -83,7 +89,8 @@ def load(
         ReloadNeededError: If the table holds this system's calls under another zone, currency or key.
         UsageError: If *calls* lacks a column, or the connection is in autocommit mode.
         SchemaError: If the call table does not fit the layout.
-        psycopg2.Error: As the connection raises it; the transaction is then the caller's to roll back.
+        RefusedError: If there are rejects, and no call.
+        psycopg2.Error: As the connection raises it.
     """
     if connection.autocommit:
         raise UsageError(
@@ -98,31 +105,54 @@ def load(
     read = max(int(calls.attrs.get("read", 0)), typed.read + len(kept))
     # Records that the caller took out between transform and load are accounted for, too.
     typed = replace(typed, read=read, filtered=read - typed.batch.num_rows - len(kept))
-    with connection.cursor() as cursor:
-        share_schema(connection, session=False)
-        table = ensure_call_table(cursor, layout)
-        terms = terms_of(layout, table, str(calls.attrs.get("source", "DataFrame")))
-        unchanged = find_unchanged(cursor, terms, content.hash)
-        if unchanged is not None:
-            note_name(cursor, unchanged, layout.sequence, terms.source)
-            return unchanged_books(connection, unchanged, terms.source, Attempts())
-        check_terms(cursor, table, terms, ())
-        opened = begin_load(cursor, terms, content=content, resume_key=None)
-        if isinstance(form := calls.attrs.get("form"), SourceForm):
-            note_reading(cursor, opened.load_id, form)
-        _stage(cursor, table, layout, opened, typed, kept)
-        publish(
-            cursor,
-            table,
-            opened,
-            terms,
-            content,
-            on_conflict=layout.on_conflict,
-            max_rejects=None,
-            read_raw=_raw_reader(calls, typed),
-            sequence=layout.sequence,
-        )
-        return show_load(connection, opened.load_id).books
+    source = str(calls.attrs.get("source", "DataFrame"))
+    try:
+        with _within(connection) as cursor:
+            share_schema(connection, session=False)
+            table = ensure_call_table(cursor, layout)
+            terms = terms_of(layout, table, source)
+            unchanged = find_unchanged(cursor, terms, content.hash)
+            if unchanged is not None:
+                note_name(cursor, unchanged, layout.sequence, source)
+                return unchanged_books(connection, unchanged, source, Attempts())
+            check_terms(cursor, table, terms, ())
+            opened = begin_load(cursor, terms, content=content, resume_key=None)
+            if isinstance(form := calls.attrs.get("form"), SourceForm):
+                note_reading(cursor, opened.load_id, form)
+            _stage(cursor, table, layout, opened, typed, kept)
+            publish(
+                cursor,
+                table,
+                opened,
+                terms,
+                content,
+                on_conflict=layout.on_conflict,
+                max_rejects=None,
+                read_raw=_raw_reader(calls, typed),
+                sequence=layout.sequence,
+            )
+            return show_load(connection, opened.load_id).books
+    except UnchangedError as error:  # another session published it since we looked
+        with _within(connection):
+            return unchanged_books(connection, error.load_id, source, Attempts())
+
+
+@contextmanager
+def _within(connection: Connection) -> Iterator[Cursor]:
+    """Give a plain cursor, whatever kind the caller's are; after an error the transaction is as it was before."""
+    factory, connection.cursor_factory = connection.cursor_factory, psycopg2.extensions.cursor
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("savepoint trunkline_load")
+            try:
+                yield cursor
+            except BaseException:
+                with suppress(psycopg2.Error):  # the connection is gone, and the transaction with it
+                    cursor.execute("rollback to savepoint trunkline_load")
+                raise
+            cursor.execute("release savepoint trunkline_load")
+    finally:
+        connection.cursor_factory = factory
 
 
 def _typed(calls: pd.DataFrame, layout: Layout) -> TypedBlock:
@@ -154,7 +184,7 @@ def _stage(
     load_id = opened.load_id
     open_stage(cursor, table, load_id)
     starts = _starts(table, typed.batch)
-    check_partition_count(starts, set())
+    check_partition_count(starts, partitions_there(cursor, table))
     staged = make_staged(cursor, table, load_id, sorted(starts, key=str))
     for part in _slices(typed):
         rows = staged_rows(part, table, load_id=load_id, first_line=0, system=layout.system or "")

@@ -7,12 +7,13 @@ commit, while readers go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
+from psycopg2.errors import LockNotAvailable
 
 from trunkline.books.sequences import note_name, note_numbers
 from trunkline.books.writing import (
@@ -24,23 +25,21 @@ from trunkline.books.writing import (
     close_loaded,
     count_staged,
     find_unchanged,
+    loads_of_content,
 )
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
-from trunkline.errors import DatabaseError, RefusedError
+from trunkline.errors import DatabaseBusyError, DatabaseError, RefusedError
 from trunkline.loading.conflicts import Conflict, count_conflicts, each_conflict, reject_conflicts
-from trunkline.loading.staging import (
-    BOUNDS_CHECK,
+from trunkline.loading.staged_tables import (
     STAGING_SCHEMA,
     StagedTable,
     aside_table,
     drop_stage,
-    index_name,
-    measures,
     repeats_table,
-    same_key,
     staged_tables,
 )
+from trunkline.loading.staging import BOUNDS_CHECK, index_name, measures, same_key
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
@@ -96,6 +95,34 @@ class _Outcome:
     replaced: int = 0
 
 
+def take_turn(cursor: Cursor, table: CallTable, warn: Callable[[str], None]) -> None:
+    """
+    Lock the call table against other writers, in the caller's transaction; readers go on.
+
+    Raises:
+        DatabaseBusyError: If others have kept it locked for five minutes.
+    """
+    if _lock(cursor, table, "3s"):
+        return
+    warn(f"waiting for another session that writes to {table.qualified}")
+    if not _lock(cursor, table, "5min"):
+        raise DatabaseBusyError(
+            f"another session has been writing to {table.qualified} for more than five minutes",
+            hint="end it, if it is a transaction that somebody left open (see pg_locks), and run the same again",
+        )
+
+
+def _lock(cursor: Cursor, table: CallTable, patience: str) -> bool:
+    cursor.execute("savepoint before_lock")
+    try:
+        cursor.execute("select set_config('lock_timeout', %s, true)", [patience])
+        cursor.execute(query("lock_call_table", table=table.identifier))
+    except LockNotAvailable:
+        cursor.execute("rollback to savepoint before_lock")
+        return False
+    return True
+
+
 def publish(
     cursor: Cursor,
     table: CallTable,
@@ -121,7 +148,9 @@ def publish(
     if _is_published(cursor, load):
         return
     cursor.execute(query("lock_call_table", table=table.identifier))
-    if not load.reloads and (other := find_unchanged(cursor, terms, content.hash)) is not None:
+    if load.reloads:  # what another run reloaded meanwhile is reloaded as well
+        load = replace(load, reloads=loads_of_content(cursor, terms, content.hash))
+    elif (other := find_unchanged(cursor, terms, content.hash)) is not None:
         raise UnchangedError(other)
     check_terms(cursor, table, terms, load.reloads)
     cursor.execute(query("own_change"), {"own": "on"})
@@ -140,7 +169,7 @@ def _is_published(cursor: Cursor, load: OpenLoad) -> bool:
     cursor.execute(query("lock_load"), {"load_id": load.load_id})
     row = cursor.fetchone()
     if row is None or str(row[1]) != load.token or row[0] not in ("running", "loaded"):
-        raise DatabaseError(
+        raise DatabaseBusyError(
             f"load {load.load_id} was given up or taken over by another run",
             hint="run the same command again: what is loaded stays loaded once",
         )
@@ -237,15 +266,19 @@ def _attach_relation(cursor: Cursor, table: CallTable, staged: StagedTable, name
 
 
 def _partition_name(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> str:
-    """Return a free name for a partition: the table's and its first day's, with the load's where that is taken."""
+    """Return a free name for a partition: its table's and first day's, and the load's where a relation has that."""
     if staged.lower is None:
         raise DatabaseError(f"{staged.relation} has no bounds to be attached with")
     # PostgreSQL cuts names at 63 bytes; the end is what tells partitions apart.
     name = f"{table.name.encode()[:40].decode(errors='ignore')}_{staged.lower:%Y%m%d}"
-    qualified = sql.Identifier(table.schema, name).as_string(cursor)
-    cursor.execute(query("relation_exists"), {"name": qualified})
+    is_taken = any(_exists(cursor, table.schema, relation) for relation in (name, index_name(name)))
+    return f"{name}_{load.load_id}" if is_taken else name
+
+
+def _exists(cursor: Cursor, schema: str, relation: str) -> bool:
+    cursor.execute(query("relation_exists"), {"name": sql.Identifier(schema, relation).as_string(cursor)})
     row = cursor.fetchone()
-    return f"{name}_{load.load_id}" if row and row[0] else name
+    return bool(row and row[0])
 
 
 def _merge(

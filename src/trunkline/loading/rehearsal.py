@@ -18,7 +18,8 @@ from psycopg2 import sql
 from trunkline.books.account import Totals
 from trunkline.database.queries import Queries
 from trunkline.loading.publishing import compare, twins_of
-from trunkline.loading.staging import StagedRows, StagedTable, copy_rows, measures, settle_source
+from trunkline.loading.staged_tables import StagedTable
+from trunkline.loading.staging import StagedRows, copy_rows, measures, settle_source
 from trunkline.loading.tables import CallTable, column_definitions, identifiers
 
 if TYPE_CHECKING:

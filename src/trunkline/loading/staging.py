@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from trunkline.database.queries import Queries
 from trunkline.errors import RefusedError
 from trunkline.loading.copy_format import copy_options, encode_copy
 from trunkline.loading.partitions import Days, partition_bounds, partition_starts
+from trunkline.loading.staged_tables import StagedTable, aside_table, repeats_table, staged_name
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
@@ -31,45 +32,15 @@ if TYPE_CHECKING:
 
 query = Queries("loading")
 
-STAGING_SCHEMA = "trunkline_staging"
 MOST_NEW_PARTITIONS = 400  # more is wrong dates; at 3,000 partitions readers run out of locks (measured)
 COPY_CHUNK_BYTES = 1 << 18
 BOUNDS_CHECK = "trunkline_bounds"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StagedTable:
-    """A staged table: its name in the staging schema, its partition's bounds (None: not partitioned), and if sealed."""
-
-    relation: str
-    lower: datetime | None
-    upper: datetime | None
-    sealed: bool = False
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(STAGING_SCHEMA, self.relation)
-
-
-def aside_table(load_id: int) -> sql.Identifier:
-    """Return the name of the table of calls that a load sets aside."""
-    return sql.Identifier(STAGING_SCHEMA, f"l{load_id}_aside")
-
-
-def repeats_table(load_id: int) -> sql.Identifier:
-    """Return the name of the table of calls whose key came more than once in a load's source."""
-    return sql.Identifier(STAGING_SCHEMA, f"l{load_id}_repeats")
 
 
 def open_stage(cursor: Cursor, table: CallTable, load_id: int) -> None:
     """Make what every staged load has, in the caller's transaction."""
     cursor.execute(query("make_aside", aside=aside_table(load_id)))
     cursor.execute(query("make_staged", staged=repeats_table(load_id), table=table.identifier))
-
-
-def staged_name(load_id: int, start: date | None) -> str:
-    """Return the name of the staged table of a load for the partition that begins on *start*."""
-    return f"l{load_id}" if start is None else f"l{load_id}_{start:%Y%m%d}"
 
 
 def make_staged(
@@ -87,24 +58,6 @@ def make_staged(
         cursor.execute(query("make_staged", staged=staged.identifier, table=table.identifier))
         made[start] = staged
     return made
-
-
-def staged_tables(cursor: Cursor, load_id: int) -> list[StagedTable]:
-    """Return the staged tables of a load, in order of time."""
-    cursor.execute(query("staged_tables"), {"load_id": load_id})
-    return [
-        StagedTable(relation=relation, lower=lower, upper=upper, sealed=sealed)
-        for relation, lower, upper, sealed in cursor.fetchall()
-    ]
-
-
-def drop_stage(cursor: Cursor, load_id: int) -> None:
-    """Drop all staged tables of a load, in the caller's transaction."""
-    for staged in staged_tables(cursor, load_id):
-        cursor.execute(query("drop_relation", relation=staged.identifier))
-    for relation in (aside_table(load_id), repeats_table(load_id)):
-        cursor.execute(query("drop_relation", relation=relation))
-    cursor.execute(query("forget_staging"), {"load_id": load_id})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -102,11 +102,13 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
     Raises:
         SchemaError: If a table of that name exists that is not ours, or lacks a column of the layout.
     """
+    table, known = _named(cursor, layout)
+    if known is not None and known[5]:  # no lock: a caller of `load` may keep it for as long as its transaction lasts
+        return _checked(cursor, table, layout, stored_event_time=known[3], stored_partition=known[4])
     cursor.execute(query("make_lock"), {"space": LockSpace.BOOKS})
-    table = find_call_table(cursor, layout)
-    if table is not None:
-        return table
-    table, _ = _named(cursor, layout)
+    found = find_call_table(cursor, layout)
+    if found is not None:
+        return found
     _make(cursor, table, layout)
     rebuild_calls_view(cursor)
     return table

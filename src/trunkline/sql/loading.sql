@@ -26,9 +26,34 @@ update trunkline.loads set tz_source = 'proved' where id = %(load_id)s
 
 -- name: resumable_loads
 -- Loads of this source that were begun and neither published nor given up, newest first.
-select id, token from trunkline.loads
+select id from trunkline.loads
 where status = 'running' and resume_key = %(resume_key)s
 order by id desc
+
+-- name: abandoned_loads
+-- Loads that were begun long ago and neither published nor given up.
+select id from trunkline.loads
+where status = 'running' and started_at < clock_timestamp() - make_interval(days => %(days)s)
+order by id
+limit %(limit)s
+
+-- name: unneeded_loads
+-- Loads that were begun of a content that is loaded.
+select id from trunkline.loads
+where status = 'running' and content_hash = %(content_hash)s and call_table = %(call_table)s and system = %(system)s
+order by id
+limit %(limit)s
+
+-- name: take_load
+-- Make a load this session's alone: whoever worked on it before may not go on, even if only half of them noticed.
+with free as (
+    select id from trunkline.loads where id = %(load_id)s and status = 'running' for update
+)
+update trunkline.loads l set token = gen_random_uuid() from free where l.id = free.id returning l.token
+
+-- name: hold_load
+-- Keep a load from being taken over until this transaction ends; no row if that has happened.
+select from trunkline.loads where id = %(load_id)s and token = %(token)s and status = 'running' for key share
 
 -- name: own_load
 -- Hold the lock that says who works on a load, until the session ends; false when another session holds it.
@@ -66,9 +91,9 @@ where l.content_hash = %(content_hash)s
 order by l.id desc
 limit 1
 
--- name: find_loaded
--- The one of these loads that is published.
-select id from trunkline.loads where id = any (%(load_ids)s) and status = 'loaded' limit 1
+-- name: find_ended
+-- The one of these loads that is published or refused.
+select id from trunkline.loads where id = any (%(load_ids)s) and status in ('loaded', 'refused') order by status limit 1
 
 -- name: same_content
 -- Loads that brought this content to this call table, under whatever layout, key or zone.
@@ -436,6 +461,7 @@ update trunkline.loads set
     duplicates_in_source = %(duplicates_in_source)s,
     conflicts = %(conflicts)s,
     replaced = %(replaced)s,
+    reloads = %(reloads)s,
     published_seq = nextval('trunkline.published_seq'),
     finished_at = clock_timestamp()
 where id = %(load_id)s

@@ -1,0 +1,68 @@
+"""The staged tables of a load: their names, their register, and dropping them.
+
+Whoever only clears up what others left needs neither numpy nor pyarrow, nor does this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from psycopg2 import sql
+
+from trunkline.database.queries import Queries
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+query = Queries("loading")
+
+STAGING_SCHEMA = "trunkline_staging"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagedTable:
+    """A staged table: its name in the staging schema, its partition's bounds (None: not partitioned), and if sealed."""
+
+    relation: str
+    lower: datetime | None
+    upper: datetime | None
+    sealed: bool = False
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(STAGING_SCHEMA, self.relation)
+
+
+def aside_table(load_id: int) -> sql.Identifier:
+    """Return the name of the table of calls that a load sets aside."""
+    return sql.Identifier(STAGING_SCHEMA, f"l{load_id}_aside")
+
+
+def repeats_table(load_id: int) -> sql.Identifier:
+    """Return the name of the table of calls whose key came more than once in a load's source."""
+    return sql.Identifier(STAGING_SCHEMA, f"l{load_id}_repeats")
+
+
+def staged_name(load_id: int, start: date | None) -> str:
+    """Return the name of the staged table of a load for the partition that begins on *start*."""
+    return f"l{load_id}" if start is None else f"l{load_id}_{start:%Y%m%d}"
+
+
+def staged_tables(cursor: Cursor, load_id: int) -> list[StagedTable]:
+    """Return the staged tables of a load, in order of time."""
+    cursor.execute(query("staged_tables"), {"load_id": load_id})
+    return [
+        StagedTable(relation=relation, lower=lower, upper=upper, sealed=sealed)
+        for relation, lower, upper, sealed in cursor.fetchall()
+    ]
+
+
+def drop_stage(cursor: Cursor, load_id: int) -> None:
+    """Drop all staged tables of a load, in the caller's transaction."""
+    for staged in staged_tables(cursor, load_id):
+        cursor.execute(query("drop_relation", relation=staged.identifier))
+    for relation in (aside_table(load_id), repeats_table(load_id)):
+        cursor.execute(query("drop_relation", relation=relation))
+    cursor.execute(query("forget_staging"), {"load_id": load_id})
