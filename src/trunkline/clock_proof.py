@@ -108,7 +108,7 @@ def prove_clocks(calls: pa.RecordBatch, layout: Layout) -> ClockProofs:
         layout: With the user's overrides.  Without ``clocks`` nothing is done.
     """
     proofs = {}
-    for clock in layout.clocks:
+    for clock in layout.proving_clocks:
         zone = layout.zone_of(layout.timestamp(clock.of))
         if zone is not None:
             proofs[clock.of] = _prove(
@@ -184,7 +184,7 @@ def _count_swapped(local: Ints, true: Ints, tolerance: int) -> int:
 def judge_clocks(proofs: ClockProofs, layout: Layout) -> dict[str, Judgement]:
     """Return what the proofs of a source say, by the field whose times they check."""
     judgements = {}
-    for clock in layout.clocks:
+    for clock in layout.proving_clocks:
         zone = layout.zone_of(layout.timestamp(clock.of))
         if zone is not None:
             proof = proofs.by_field.get(clock.of, ClockProof())

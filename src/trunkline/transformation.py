@@ -15,16 +15,18 @@ import pyarrow.compute as pc
 
 from trunkline.blocks import Lines, RejectTable, TextBlock, TypedBlock, TypedTotals
 from trunkline.cache.port import BlockCache
+from trunkline.clock_proof import second_clock
 from trunkline.fields.judging import NO_REJECTS, Judged, judge, sorted_rejects
 from trunkline.fields.parsed import Fault
 from trunkline.fields.parsing import field_text, parse_field
 from trunkline.fields.text_json import json_objects
+from trunkline.fields.zones import MICROSECONDS, Witness
 from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, text_batch
 from trunkline.keys import record_keys
 from trunkline.layout.fields import RAW, AnyField, MoneyField, TextField
 from trunkline.layout.header_match import Places, match_header, unknown_columns, unknown_places
 from trunkline.layout.header_rows import repeated_headers
-from trunkline.layout.model import Layout
+from trunkline.layout.model import Layout, SecondClock
 from trunkline.layout.rules import SYSTEM
 
 if TYPE_CHECKING:
@@ -120,12 +122,15 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
     places = match_header(text.batch.schema.names, layout)
     batch, lines = _without_skipped(text, layout, places)
     columns: dict[str, pa.Array] = {}
-    judged: list[Judged] = []
-    for field in layout.fields:
+    judgements: dict[str, Judged] = {}
+    for field in sorted(layout.fields, key=lambda field: layout.clock_of(field.name) is not None):
         said = field_text(field, layout, *_columns_of(field, batch, places))
-        parsed = parse_field(field, layout, said)
+        clock = layout.clock_of(field.name)
+        parsed = parse_field(field, layout, said, None if clock is None else _witness(columns, clock))
         columns |= zip((column.name for column in field.columns), parsed.columns, strict=True)
-        judged.append(Judged(field=field.name, text=said.text, faults=parsed.faults))
+        judgements[field.name] = Judged(field=field.name, text=said.text, faults=parsed.faults)
+    columns = {column.name: columns[column.name] for field in layout.fields for column in field.columns}
+    judged = [judgements[field.name] for field in layout.fields]
     if layout.extra == "keep":
         columns[EXTRA] = _extra(batch, layout)
     judged.append(_judge_keys(columns, layout, len(lines)))
@@ -140,6 +145,17 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
         read=text.read,
         filtered=text.batch.num_rows - batch.num_rows,
     )
+
+
+def _witness(columns: Mapping[str, pa.Array], clock: SecondClock) -> Witness:
+    """Return what a second clock says; the columns that it needs are parsed already."""
+    moments = second_clock(columns[clock.field], clock)
+    for name, combine in ((clock.plus, pc.add), (clock.minus, pc.subtract)):
+        if name is not None:
+            span = pc.cast(pc.multiply(columns[name], MICROSECONDS), pa.int64(), safe=False)
+            moments = combine(moments, span)
+    there = moments.is_valid().to_numpy(zero_copy_only=False)
+    return Witness(moments=moments.fill_null(0).to_numpy(), there=there, tolerance=clock.tolerance_s * MICROSECONDS)
 
 
 def _without_skipped(text: TextBlock, layout: Layout, places: Places) -> tuple[pa.RecordBatch, Lines]:

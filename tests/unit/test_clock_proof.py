@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -15,7 +16,24 @@ from trunkline.clock_proof import ClockProofs, check_clocks, judge_clocks, prove
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.fields.zones import offsets_at, zone_names
 from trunkline.layout.files import load_layout, parse_layout
+from trunkline.transformation import transform
 
+FOLDED = """
+[[fields]]
+column = "seconds"
+name = "duration_s"
+type = "duration"
+unit = "s"
+[[fields]]
+column = "end"
+name = "ended_at"
+type = "timestamp"
+[[clocks]]
+field = "call_id"
+kind = "asterisk_uniqueid"
+of = "ended_at"
+plus = "duration_s"
+"""
 LAYOUT = """
 grammar = 1
 name = "clocked"
@@ -267,3 +285,52 @@ def test_an_epoch_beside_a_local_time_is_a_clock():
     clock = CLOCKED.clocks[0].model_copy(update={"kind": "epoch"})
 
     assert second_clock(pa.array([FIRST, None]), clock).to_pylist() == [int(FIRST.timestamp()) * 1_000_000, None]
+
+
+def transformed(moments, *, ambiguous_time="reject", id_late=0, seconds=600):
+    """Return calls and rejects of a switch in Berlin, made of text, with an end *seconds* after the start."""
+    text = LAYOUT.replace("Africa/Nairobi", "Europe/Berlin")
+    text = text.replace("[defaults]", f'[defaults]\nambiguous_time = "{ambiguous_time}"') + FOLDED
+    berlin = ZoneInfo("Europe/Berlin")
+    ends = [at + timedelta(seconds=seconds) for at in moments]
+    frame = pd.DataFrame(
+        {
+            "id": [f"{int(at.timestamp()) + id_late}.1" for at in moments],
+            "start": [f"{at.astimezone(berlin):%Y-%m-%d %H:%M:%S}" for at in moments],
+            "seconds": [str(seconds)] * len(moments),
+            "end": [f"{at.astimezone(berlin):%Y-%m-%d %H:%M:%S}" for at in ends],
+        },
+        dtype="string[pyarrow]",
+    )
+    calls, rejects = transform(frame, parse_layout(text, origin="test"))
+    return calls["started_at"].tolist(), calls["ended_at"].tolist(), list(rejects["code"]), ends
+
+
+NIGHT = [datetime(2024, 10, 26, 22, tzinfo=UTC) + timedelta(minutes=10 * number) for number in range(36)]
+
+
+@pytest.mark.parametrize("ambiguous_time", ["reject", "earlier", "later"])
+def test_the_second_clock_settles_the_doubled_hour(ambiguous_time):
+    """All calls of the night keep their true times, whatever the layout says of those without a clock."""
+    starts, ends, rejected, true_ends = transformed(NIGHT, ambiguous_time=ambiguous_time)
+
+    assert (starts, ends, rejected) == (NIGHT, true_ends, [])
+
+
+def test_a_clock_that_agrees_with_neither_time_settles_nothing():
+    """An id of half an hour later leaves the doubled hour to ambiguous_time: of two hours of calls all are rejected."""
+    _, _, rejected, _ = transformed(NIGHT, id_late=1800)
+    starts, _, none, _ = transformed(NIGHT, id_late=1800, ambiguous_time="earlier")
+
+    assert rejected == ["bad_timestamp"] * 13  # twelve that begin in it, and one that ends in it
+    assert none == []
+    assert len(starts) == len(NIGHT)
+
+
+@given(st.lists(MOMENTS, min_size=1, max_size=20), st.integers(0, 20_000))
+def test_every_moment_of_a_zone_survives_with_its_clock(moments, seconds):
+    """Written in local time and read again, any call has the time that zoneinfo gave away."""
+    moments = [at.replace(microsecond=0) for at in moments]
+    starts, ends, rejected, true_ends = transformed(moments, seconds=seconds)
+
+    assert (starts, ends, rejected) == (moments, true_ends, [])

@@ -71,11 +71,11 @@ OF_LAYOUT: dict[str, Any] = {
     "growing": True,
     "widths": [{"columns": 9, "moved": {"1": 2}}],
     "refuse": "quality records",
+    "clocks": [{"field": "a", "kind": "uuid1", "of": "f"}],
 }
 WITHOUT_EFFECT: dict[str, Any] = {
     "name": "other", "status": "verified", "partition": "month", "grammar": None, "extends": "another",
-    "wrong_zone": "report", "clocks": [{"field": "a", "kind": "uuid1", "of": "f"}],
-    "sequence": {"from": "field", "field": "b", "restarts": True},
+    "wrong_zone": "report", "sequence": {"from": "field", "field": "b", "restarts": True},
 }  # fmt: skip
 
 # What gives the same call another key, but for zones (which the books keep for each system).
@@ -140,6 +140,14 @@ def test_what_does_not_change_the_result_changes_no_fingerprint(option, value):
     before, after = Layout.model_validate(WHOLE), changed("layout", option, value)
 
     assert (after.fingerprint, after.key_fingerprint) == (before.fingerprint, before.key_fingerprint)
+
+
+def test_a_clock_changes_keys_where_it_settles_a_time_otherwise():
+    """A doubled hour was read as the later one and is now read as the clock says."""
+    data = {**WHOLE, "defaults": {"timezone": "UTC", "ambiguous_time": "later"}}
+    after = Layout.model_validate({**data, "clocks": OF_LAYOUT["clocks"]})
+
+    assert after.key_fingerprint != Layout.model_validate(data).key_fingerprint
 
 
 def test_the_name_of_a_field_is_part_of_the_result_but_not_of_keys():

@@ -26,6 +26,7 @@ from trunkline.fields.text import (
 )
 from trunkline.fields.text_bytes import Mask, byte_lengths, text_bytes
 from trunkline.fields.timestamp import parse_dates, parse_epochs, parse_timestamps
+from trunkline.fields.zones import Witness
 from trunkline.layout.fields import (
     AnyField,
     BooleanField,
@@ -90,13 +91,15 @@ def _is_any(text: pa.StringArray, words: tuple[str, ...]) -> Mask:
     return found
 
 
-def parse_field(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
+def parse_field(field: AnyField, layout: Layout, said: FieldText, witness: Witness | None = None) -> Parsed:
     """
     Return the columns that *field* fills, in the order of `field.columns`, and the faults of its values.
 
+    *witness* is what second clocks say of a timestamp.
+
     A record that says nothing has NULL in all of them, and that is a fault where the field is required.
     """
-    parsed = _parse(field, layout, said)
+    parsed = _parse(field, layout, said, witness)
     faults = (*parsed.faults, *_range_faults(field, parsed.columns[0]))
     if not said.absent.any():
         return Parsed(columns=parsed.columns, faults=faults)
@@ -109,7 +112,7 @@ def parse_field(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
     return Parsed(columns=columns, faults=(missing, *there))
 
 
-def _parse(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
+def _parse(field: AnyField, layout: Layout, said: FieldText, witness: Witness | None) -> Parsed:
     """Parse all values, those of absent ones with arbitrary results."""
     text = said.text
     match field:
@@ -126,7 +129,7 @@ def _parse(field: AnyField, layout: Layout, said: FieldText) -> Parsed:
         case DurationField():
             return parse_durations(text_bytes(text), unit=field.unit, scale=field.scale)
         case TimestampField():
-            return _parse_timestamps(field, layout, text)
+            return _parse_timestamps(field, layout, text, witness)
         case DateField():
             return parse_dates(text_bytes(text), formats=field.format)
         case BooleanField():
@@ -153,7 +156,7 @@ def _money_style(field: MoneyField) -> MoneyStyle:
     )
 
 
-def _parse_timestamps(field: TimestampField, layout: Layout, text: pa.StringArray) -> Parsed:
+def _parse_timestamps(field: TimestampField, layout: Layout, text: pa.StringArray, witness: Witness | None) -> Parsed:
     if field.is_epoch:
         return parse_epochs(text_bytes(text), unit=field.format[0])
     return parse_timestamps(
@@ -161,6 +164,7 @@ def _parse_timestamps(field: TimestampField, layout: Layout, text: pa.StringArra
         formats=field.format,
         zone=layout.zone_of(field),
         ambiguous_time=layout.ambiguous_time_of(field),
+        witness=witness,
     )
 
 

@@ -43,6 +43,22 @@ class Universal:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Witness:
+    """
+    What second clocks say of local times.
+
+    Attributes:
+        moments: Microseconds since 1970 in UTC; arbitrary where a record has no second clock.
+        there: Which records have one.
+        tolerance: How far both may differ, in microseconds.
+    """
+
+    moments: Ints
+    there: Mask
+    tolerance: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Changes:
     """
     The changes of a zone's offset over some years, in microseconds.
@@ -83,6 +99,15 @@ def to_universal(local: Ints, zone: str, ambiguous_time: AmbiguousTime) -> Unive
     late = changes.offsets[np.searchsorted(changes.at + np.minimum(before, after), local, side="right")]
     chosen = late if ambiguous_time == "later" else early
     return Universal(times=local - chosen, ambiguous=early > late, nonexistent=early < late)
+
+
+def settled(universal: Universal, local: Ints, zone: str, witness: Witness) -> Universal:
+    """Return *universal* with the times that the zone had twice settled, where the witness agrees with just one."""
+    earlier, later = (to_universal(local, zone, which).times for which in ("earlier", "later"))
+    is_earlier, is_later = (np.abs(each - witness.moments) <= witness.tolerance for each in (earlier, later))
+    known = universal.ambiguous & witness.there & (is_earlier ^ is_later)
+    times = np.where(known, np.where(is_later, later, earlier), universal.times)
+    return Universal(times=times, ambiguous=universal.ambiguous & ~known, nonexistent=universal.nonexistent)
 
 
 def offsets_at(times: Ints, zone: str) -> Ints:

@@ -33,7 +33,7 @@ from trunkline.layout.fields import (
 from trunkline.layout.rules import SYSTEM, rule_problems
 from trunkline.layout.versions import RESULT_VERSION, version_of
 
-_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "clocks", "sequence", "wrong_zone"}
+_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "sequence", "wrong_zone"}
 _OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
 _TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 _ASCII_CHARACTER = re.compile(r"[\t -~]")
@@ -147,7 +147,8 @@ class SecondClock(Part):
     """
     A second clock in the record, in UTC, that proves the zone of another field's times.
 
-    Where it agrees, the books say that the zone is `proved`.
+    Where it agrees, the books say that the zone is `proved`.  Of a time that the zone had twice it says which is
+    meant.
     """
 
     field: StrictStr = Field(description="Field that carries it: a text, or a timestamp in UTC for `epoch`.")
@@ -155,6 +156,11 @@ class SecondClock(Part):
         description="Seconds since 1970 before the last dot; a UUID, of which only version 1 is a clock; a timestamp."
     )
     of: StrictStr = Field(description="Timestamp field of local times that it checks.")
+    plus: StrictStr | None = Field(
+        default=None,
+        description="Duration field that lies between the clock and `of`; such a clock settles doubled hours only.",
+    )
+    minus: StrictStr | None = Field(default=None, description="Duration field to be taken off again.")
     tolerance_s: StrictInt = Field(
         default=60, ge=0, le=400, description="How far both may differ, in seconds, and still agree."
     )
@@ -287,6 +293,8 @@ class Layout(Part):
         versions of our rules and of the data that they use.  Not of its name, status or partition.
         """
         content = self.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_RESULT)
+        if not self.clocks:
+            del content["clocks"]  # so that layouts without keep their fingerprint
         content["versions"] = self._versions()
         if SYSTEM in self.key:
             content[SYSTEM] = self._system
@@ -396,6 +404,15 @@ class Layout(Part):
                 hint="give it with '--timezone', such as --timezone Africa/Nairobi",
             )
 
+    @property
+    def proving_clocks(self) -> tuple[SecondClock, ...]:
+        """The clocks that show the same moment as the times that they check."""
+        return tuple(clock for clock in self.clocks if clock.plus is None and clock.minus is None)
+
+    def clock_of(self, name: str) -> SecondClock | None:
+        """Return the second clock of a timestamp field, if it has one."""
+        return next((clock for clock in self.clocks if clock.of == name), None)
+
     def timestamp(self, name: str) -> TimestampField:
         """Return the field of local times of that name."""
         return next(field for field in self._zoned_fields() if field.name == name)
@@ -431,7 +448,10 @@ class Layout(Part):
         field = self.field(name)
         part: dict[str, object] = {"type": field.type, "nulls": sorted(self.nulls_of(field)), **field.key_options()}
         if isinstance(field, TimestampField):
-            part |= {"ambiguous_time": self.ambiguous_time_of(field)}
+            ambiguous_time, clock = self.ambiguous_time_of(field), self.clock_of(field.name)
+            part |= {"ambiguous_time": ambiguous_time}
+            if clock is not None and ambiguous_time != "reject":  # else it only gives keys to records without
+                part |= {"clock": clock.model_dump(mode="json")}
         return part
 
 

@@ -136,6 +136,9 @@ def _clock_problems(layout: Layout) -> Iterator[str]:
         elif fields[clock.field].type != carrier or clock.field in zoned:
             in_utc = " that needs no zone" if clock.kind == "epoch" else ""
             yield f"clocks: {clock.field} cannot carry a clock of kind {clock.kind}, expected a {carrier} field{in_utc}"
+        for name in filter(None, (clock.plus, clock.minus)):
+            if name not in fields or fields[name].type != "duration":
+                yield f'clocks: found plus or minus = "{name}", expected a duration field'
         if clock.of not in zoned:
             yield f'clocks: found of = "{clock.of}", expected a timestamp field of local times'
     for name in twice([clock.of for clock in layout.clocks]):
