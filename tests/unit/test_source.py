@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -304,7 +305,7 @@ class _Files(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         known = self.path.endswith("?signature=s3cret")
-        self.send_response(200 if known else 403)
+        self.send_response(404 if "gone" in self.path else 200 if known else 403)
         self.send_header("Content-Length", str(len(DATA) + 99 * self.path.startswith("/short")))
         self.end_headers()
         self.wfile.write(DATA)
@@ -332,14 +333,28 @@ def test_http_is_read_and_its_signature_not_shown(files_url):
         assert source.name == f"{files_url}/calls.csv"
 
 
-@pytest.mark.parametrize("path", ["calls.csv?signature=s3cretX", "short.csv?signature=s3cret"])
-def test_http_that_fails_or_breaks_off_is_an_error(files_url, path):
-    """Refused or cut short, it is no source, and the message holds no secret."""
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("calls.csv?signature=s3cretX", "the server answered with status 403; check the address and the credentials"),
+        ("gone.csv?signature=s3cret", "not found"),
+        ("short.csv?signature=s3cret", "cannot be read (ClientPayloadError); check the address and the credentials"),
+    ],
+)
+def test_http_that_fails_or_breaks_off_is_an_error(files_url, path, message):
+    """Refused, not there or cut short, it is no source, and the message holds no secret."""
     with pytest.raises(SourceError) as caught:
         open_source(f"{files_url}/{path}")
 
-    assert str(caught.value).startswith(f"{files_url}/{path.split('?')[0]}: ")
-    assert "s3cret" not in str(caught.value)
+    assert str(caught.value) == f"{files_url}/{path.split('?')[0]}: {message}"
+
+
+def test_a_server_that_is_away_is_not_a_missing_file():
+    """Nobody listens at the address: that is said, and not that the file is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(SourceError, match=r"cannot be read .*; check the address"):
+        open_source(f"http://127.0.0.1:{port}/calls.csv?signature=s3cret")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from trunkline.errors import SourceError
 
 _URL = re.compile(r"(?:[a-z0-9]+::)*[A-Za-z][A-Za-z0-9+.-]+://")  # fsspec chains them: simplecache::s3://
 _EXTRAS = {"http": "http", "https": "http", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "sftp": "sftp"}
+_GONE = (404, 410)
+_CHECK = "check the address and the credentials"
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
@@ -68,8 +70,8 @@ def fetch(url: str, into: BinaryIO) -> None:
                 into.write(chunk)
     except ImportError:
         raise _missing(url, name) from None
-    except FileNotFoundError:
-        raise SourceError("not found", where=name) from None
+    except FileNotFoundError as error:
+        raise _not_had(error, name) from None
     except ValueError as error:
         if "rotocol" not in str(error):
             raise _unreadable(error, name) from None
@@ -90,7 +92,16 @@ def _missing(url: str, name: str) -> SourceError:
     return SourceError(f"reading {scheme}:// needs a package that is not installed", where=name, hint=hint)
 
 
-def _unreadable(error: Exception, name: str) -> SourceError:
-    return SourceError(
-        f"cannot be read ({type(error).__name__})", where=name, hint="check the address and the credentials"
-    )
+def _not_had(error: FileNotFoundError, name: str) -> SourceError:
+    """Tell what is not there from what was not given: fsspec's HTTP calls all of it not found."""
+    cause = error.__cause__
+    status = getattr(cause, "status", None)
+    if cause is None or isinstance(cause, FileNotFoundError) or status in _GONE:
+        return SourceError("not found", where=name)
+    if status is not None:
+        return SourceError(f"the server answered with status {status}", where=name, hint=_CHECK)
+    return _unreadable(cause, name)
+
+
+def _unreadable(error: BaseException, name: str) -> SourceError:
+    return SourceError(f"cannot be read ({type(error).__name__})", where=name, hint=_CHECK)
