@@ -70,6 +70,7 @@ def test_every_command_shows_its_help(capsys, path, command):
 
     assert (code, err) == (0, "")
     assert "Example: " in out
+    assert "<bool>" not in out  # a flag takes no value
 
 
 def test_help_names_the_environment(capsys):

@@ -115,6 +115,33 @@ def test_json_has_the_contract_keys(capsys, pretend):
     assert document == {"version": 1, "database": "a database", "sources": [LOADED.to_dict()]}
 
 
+def test_json_names_a_database_that_cannot_be_reached(capsys, pretend, monkeypatch):
+    """Where nothing could begin, a program still reads where it would have; without the password."""
+    pretend()
+    monkeypatch.setattr("trunkline.servers.open_servers", _away)
+    code, out, _ = run(capsys, "x.csv", "--json", "--database-url", "postgresql://me:s3cret@h/calls")
+
+    assert code == 1
+    assert json.loads(out) == {
+        "version": 1,
+        "database": "postgresql://me:***@h/calls",
+        "sources": [],
+        "error": "the server is gone",
+    }
+
+
+def _away(*_, **__):
+    raise DatabaseAwayError("the server is gone")
+
+
+def test_a_run_without_sources_says_so(capsys, pretend):
+    """With --allow-empty a glob may match nothing; silence would read like a load."""
+    pretend()
+    code, _, err = run(capsys, "*.csv", "--allow-empty")
+
+    assert (code, err.splitlines()[-1]) == (0, "nothing to load: no file matches")
+
+
 def test_json_keeps_what_was_finished_before_an_error(capsys, pretend):
     """What ended the run does not hide what it did."""
     pretend(LOADED, then=DatabaseAwayError("the server is gone", hint="try again later"))

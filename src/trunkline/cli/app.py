@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -108,11 +108,22 @@ def _outcome(arguments: Sequence[str], invocation: Invocation) -> int:
 def _call(arguments: Sequence[str], invocation: Invocation) -> int:
     """Call the command that *arguments* name.  Typer's own `main` would swallow interrupts on the way."""
     command = get_command(app)
+    _hide_types_of_flags(command)
     try:
         with command.make_context("trunkline", list(arguments), obj=invocation) as context:
             return int(command.invoke(context) or 0)
     except typer.Exit as end:
         return end.exit_code
+
+
+def _hide_types_of_flags(command: Any) -> None:
+    """Leave out the ``<bool>`` that typer's help writes beside an option which takes no value."""
+    context = typer.Context(command, help_option_names=HELP_SETTINGS["help_option_names"])
+    for option in command.get_params(context):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        _hide_types_of_flags(inner)
 
 
 class TerminatedError(BaseException):

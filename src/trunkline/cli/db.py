@@ -101,7 +101,7 @@ def url(
 def psql(
     context: typer.Context,
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS]", help="Arguments of psql.", show_default=False)
+        list[str] | None, typer.Argument(metavar="-- ARGS", help="Arguments of psql.", show_default=False)
     ] = None,
     database_url: DatabaseUrl = None,
     config: Config = None,

@@ -40,7 +40,7 @@ _COLUMNS = ("reject", "load", "place", "field", "code", "message", "state")
 _AGE = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-Ids = Annotated[list[int] | None, typer.Argument(metavar="ID...", help="Numbers of rejects.", show_default=False)]
+Ids = Annotated[list[int] | None, typer.Argument(metavar="ID", help="Numbers of rejects.", show_default=False)]
 Load = Annotated[int | None, typer.Option(metavar="ID", help="Of this load.", rich_help_panel=WHICH)]
 Code = Annotated[str | None, typer.Option(metavar="CODE", help="With this code.", rich_help_panel=WHICH)]
 FieldName = Annotated[str | None, typer.Option(metavar="FIELD", help="In this field.", rich_help_panel=WHICH)]

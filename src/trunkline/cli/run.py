@@ -36,7 +36,7 @@ LOADED, FAILED, REFUSED = 0, 1, 3
 
 Sources = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SOURCE...", help="Files, folders, globs or URLs; - is stdin.", show_default=False),
+    typer.Argument(metavar="SOURCE", help="Files, folders, globs or URLs; - is stdin.", show_default=False),
 ]
 FeedName = Annotated[
     str | None,
@@ -136,9 +136,10 @@ def account_for(context: typer.Context, sources: Sequence[str], settings: Settin
     """Load or only check *sources*; whatever ends it, the books of those that were finished are printed."""
     from trunkline.runner import check_sources, run_sources
     from trunkline.servers import open_servers
+    from trunkline.settings.server_choice import choose_database
 
     document = invocation(context).document
-    document |= {"database": None, "sources": []}
+    document |= {"database": choose_database(settings, os.environ).described, "sources": []}
     watch = Watch()
     try:
         with open_servers(settings, os.environ, warn=warn) as servers:
@@ -146,6 +147,8 @@ def account_for(context: typer.Context, sources: Sequence[str], settings: Settin
             print_line(f"database: {servers.described}")
             with watch:
                 (check_sources if check else run_sources)(sources, settings, servers, progress=watch)
+            if not watch.finished:
+                print_line("nothing to load: no file matches")
     finally:
         document["sources"] = [books.to_dict() for books in watch.finished]
         _account(watch.finished)
