@@ -152,6 +152,23 @@ class HoldReplies(Gate):
         self._go_on.set()
 
 
+class HoldAt(Gate):
+    """Holds back what a client says with *words* in it, once, from when *reached* is set until *go_on* is."""
+
+    def __init__(self, words: bytes, trigger: Trigger, reached: Event, go_on: Event) -> None:
+        self._words, self._trigger = words, trigger
+        self._reached, self._go_on = reached, go_on
+
+    def from_client(self, data: bytes) -> bytes:
+        if self._words in data and self._trigger.pull():
+            self._reached.set()
+            self._go_on.wait()
+        return data
+
+    def release(self) -> None:
+        self._go_on.set()
+
+
 class Answer(Gate):
     """Gives *answer* in place of the next reply to what the client says with *words* in it."""
 
