@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -185,7 +186,7 @@ def test_verbose_shows_the_traceback(capsys, monkeypatch):
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     """`trunkline sample --out - | head -1` ends without a complaint."""
-    command = f"{sys.executable} -m trunkline sample --records 200000 --out - | head -n 1"
+    command = f"{shlex.quote(sys.executable)} -m trunkline sample --records 200000 --out - | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
 
     assert done.stdout.startswith("customer_id,")
