@@ -47,7 +47,8 @@ def test_people_read_a_table_on_stderr(trunkline):
 
     assert (ended.code, ended.out) == (0, "")
     assert lines[0].startswith("database: postgresql://")
-    assert lines[2].removeprefix(str(REFERENCE)).split() == ["loaded", "1", "9", "9", "0", "0", "0", "3,720", "13.70", "USD"]
+    cells = lines[2].removeprefix(str(REFERENCE)).split()
+    assert cells == ["loaded", "1", "9", "9", "0", "0", "0", "3,720", "13.70", "USD"]
     assert "\x1b" not in ended.err
 
 
