@@ -43,7 +43,8 @@ How to go on
     TRUNKLINE_HOME={shlex.quote(str(HOME))} trunkline db psql
 
   Your own servers instead of the embedded ones:
-    trunkline run YOUR.csv --database-url postgresql://USER@HOST/DATABASE --redis-url rediss://HOST
+    export TRUNKLINE_DATABASE_URL=postgresql://USER@HOST/DATABASE TRUNKLINE_REDIS_URL=rediss://HOST
+    trunkline db migrate && trunkline run YOUR.csv
 
   Run 'make demo' again: nothing is loaded twice.  'make clean' removes all of it.
 """

@@ -22,4 +22,5 @@ books = trunkline.load(calls, connection, layout, rejects)
 connection.commit()  # until here, nobody else sees calls or books
 
 print(calls.groupby("customer_id")[["duration_s", "cost"]].sum())
-print(f"{books.status}: {books.loaded} of {books.read} records, {books.totals.cost} for {books.totals.duration_s} s")
+cost, duration_s = books.totals.cost["USD"], books.totals.duration_s
+print(f"{books.status}: {books.loaded} of {books.read} records, {cost:.2f} USD for {duration_s} s")

@@ -25,7 +25,7 @@ def test_the_first_pipeline_loads_the_reference_file(database_url, redis_url):
     """Three steps and a commit of one's own bring nine calls and their books into PostgreSQL."""
     printed = run_first_pipeline(database_url, redis_url)
 
-    assert "loaded: 9 of 9 records" in printed
+    assert "loaded: 9 of 9 records, 13.70 USD for 3720 s" in printed
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("select count(*), sum(cost)::text, sum(duration_s) from customer_call_logs")
         assert cursor.fetchone() == (9, "13.700000", 3720)

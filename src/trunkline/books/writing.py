@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 query = Queries("loading")
 
-_RELOAD_HINT = "give the same again, or replace what the same content brought with '--reload'"
+_RELOAD_HINT = "give the same again; '--reload' replaces what this very content brought, and nothing else"
 _OTHERS_HINT = "other sources brought calls under the same: delete this system's calls and load all its sources again"
 
 LOCK_NUMBERS = 2**31  # the second half of an advisory lock is an int4

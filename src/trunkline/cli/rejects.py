@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trunkline.books.reading import RejectEntry, Which
     from trunkline.replaying import Replayed
 
+_LEGEND = "digits are shown as 9, letters as a; 'trunkline rejects show ID' shows the record itself"
 _COLUMNS = ("reject", "load", "place", "field", "code", "message", "state")
 _AGE = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -92,6 +93,10 @@ def list_rejects(
     shared.document |= {"count": count, "rejects": [_reject_dict(entry) for entry in entries]}
     if not shared.json:
         print_table(_COLUMNS, (_reject_row(entry) for entry in entries))
+        if any(entry.field for entry in entries):
+            print_line(_LEGEND)
+        elif not entries:
+            print_line("no rejects")
     if count > len(entries):
         print_line(f"{len(entries):,} of {count:,} rejects; '--limit {count}' lists all")
 
