@@ -72,6 +72,12 @@ def test_filters_of_loads(connection, filters, expected):
     assert [entry.id for entry in ledger.list_loads(connection, **filters)] == expected
 
 
+def test_a_status_that_no_load_has_is_a_mistake(connection):
+    """A list without entries would read like good news."""
+    with pytest.raises(UsageError, match="never 'unchanged'; expected running, loaded, refused, failed"):
+        ledger.list_loads(connection, status="unchanged")
+
+
 def test_a_load_is_shown_whole(connection):
     """Exact sums, times with their zone."""
     assert ledger.show_load(connection, 1) == ledger.LoadEntry(

@@ -265,11 +265,12 @@ def test_globs_and_folders_are_expanded_in_order(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("name", ["*.csv", "empty"])
+@pytest.mark.parametrize("name", ["*.CSV", "empty", ""])
 def test_a_pattern_that_stands_for_nothing_is_an_error(tmp_path, monkeypatch, name):
-    """Nothing to load is no success."""
+    """Nothing to load is no success; and a variable that is not set is not the folder one is in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "a.csv").write_bytes(DATA)
     with pytest.raises(SourceError, match=", expected "):
         expand([name])
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from trunkline.books.account import Books, CacheCounts, Seconds, Totals
+from trunkline.books.account import Books, CacheCounts, Seconds, Status, Totals
 from trunkline.books.gaps import Count, counts_of
 from trunkline.database.errors import translated
 from trunkline.database.queries import Queries
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 query = Queries("ledger", "sequences")
 
+_KEPT = tuple(status for status in get_args(Status) if status != "unchanged")
 State = Literal["open", "replayed", "discarded"]
 """What was done about a reject: nothing yet, sent through the pipeline again, or given up."""
 
@@ -114,7 +115,14 @@ def list_loads(
     source: str | None = None,
     limit: int | None = LIMIT,
 ) -> list[LoadEntry]:
-    """Return loads, newest first, at most *limit* of them; a filter that is None lets everything pass."""
+    """
+    Return loads, newest first, at most *limit* of them; a filter that is None lets everything pass.
+
+    Raises:
+        UsageError: If no load can have that status.
+    """
+    if status is not None and status not in _KEPT:
+        raise UsageError(f"a load in the books is never {status!r}; expected {', '.join(_KEPT)}")
     filters = {"load": None, "status": status, "layout": layout, "system": system, "source": source, "limit": limit}
     return [_load_entry(row) for row in _rows(connection, "list_loads", filters)]
 

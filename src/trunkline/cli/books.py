@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 WHICH = "Which ones"
 LIMIT = 50
 
-Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", help="At most this many.", rich_help_panel=WHICH)]
+Limit = Annotated[
+    int, typer.Option("--limit", "-n", metavar="N", min=1, help="At most this many.", rich_help_panel=WHICH)
+]
 
 _LOAD_COLUMNS = ("load", "started", "source", "layout", "system", "status", "read", "loaded", "duplicates", "rejected")
 _GAP_COLUMNS = ("system", "layout", "stream", "run", "finding", "first", "last", "count", "loads")

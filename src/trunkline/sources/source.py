@@ -261,7 +261,7 @@ def expand(names: Iterable[str]) -> list[str]:
     Everything else stands for itself.
 
     Raises:
-        SourceError: If a folder or glob stands for nothing.
+        SourceError: If a folder or glob stands for nothing, or a name is empty.
     """
     return [source for name in names for file in _expand(name) for source in _expand_zip(file)]
 
@@ -287,6 +287,8 @@ def _read_from(file: BinaryIO, position: int, length: int) -> bytes:
 def _expand(name: str) -> list[str]:
     if name == STDIN or is_url(name):
         return [name]
+    if not name:  # a path library takes it for this folder; more likely it is a variable that is not set
+        raise SourceError("found an empty name, expected a file, folder, glob or URL")
     path = Path(name)
     if path.is_dir():
         found = sorted(str(one) for one in path.glob(_FOLDER_PATTERN) if one.is_file() and not one.name.startswith("."))
