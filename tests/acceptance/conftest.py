@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sysconfig
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ class Ended:
         return json.loads(self.out)
 
 
+def hear_interrupts():
+    """Undo what a shell does to commands in the background: they and their children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Command:
     """`trunkline` in an environment."""
@@ -44,6 +50,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_interrupts,
         )
 
     def __call__(self, *arguments, stdin="", **environ):

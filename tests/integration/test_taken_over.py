@@ -43,7 +43,12 @@ def run_held_at(url, words, source):
         execute(url, "select pg_terminate_backend(%s)", owner)
         while execute(url, OWNERS):
             pass
-        yield lambda: (go_on.set(), held.result())[1]
+
+        def let_go():
+            go_on.set()
+            return held.result()
+
+        yield let_go
         go_on.set()
 
 
