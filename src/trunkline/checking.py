@@ -17,6 +17,7 @@ from trunkline.engine import Reading, each, identity_of, work_block
 from trunkline.errors import RefusedError
 from trunkline.framing.cutting import frame
 from trunkline.framing.dialect import resolve_dialect
+from trunkline.layout.header_match import match_header
 from trunkline.loading.rehearsal import (
     Rehearsed,
     finish_rehearsal,
@@ -126,6 +127,7 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     there = partitions_there(cursor, job.table)
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
     framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
+    match_header(framed.header, job.layout)  # also where no block follows
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     looked_up = job.cache.counts
 

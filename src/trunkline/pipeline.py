@@ -51,6 +51,7 @@ from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError,
 from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.dialect import resolve_dialect
 from trunkline.framing.scanning import bounds_in
+from trunkline.layout.header_match import match_header
 from trunkline.loading.conflicts import Conflict, reject_conflicts
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
@@ -241,6 +242,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     connection.commit()
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
     framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
+    match_header(framed.header, job.layout)  # also where no block follows
     _note_form(connection, load, SourceForm.of(framed, dialect))
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     stage = _Stage(job, load, there)

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 MOST_WORKERS = 4  # by default: more threads than this wait for each other and for PostgreSQL
 
 
-def run(sources: Sequence[str], settings: Settings, *, progress: ProgressPort | None = None) -> list[Books]:
+def run(
+    sources: Sequence[str | os.PathLike[str]], settings: Settings, *, progress: ProgressPort | None = None
+) -> list[Books]:
     """
     Load sources, in parallel within each, and streaming; what the command line calls.
 
@@ -57,7 +59,8 @@ def run(sources: Sequence[str], settings: Settings, *, progress: ProgressPort | 
         EmbeddedError: If no database is named and the embedded one cannot run here.
     """
     with open_servers(settings) as servers:
-        return run_sources(sources, settings, servers, progress=progress or Watch(visible=False))
+        names = [os.fspath(source) for source in sources]
+        return run_sources(names, settings, servers, progress=progress or Watch(visible=False))
 
 
 def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort) -> list[Books]:

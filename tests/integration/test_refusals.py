@@ -3,6 +3,7 @@
 import pytest
 
 from tests.call_logs import check_books, execute, record, run_on, write_log
+from trunkline import Settings, run
 
 CALLS = "select * from customer_call_logs order by record_key"
 KEPT = "select code, count(*), min(source_line), max(source_line) from trunkline.rejects where load_id = %s group by 1"
@@ -71,6 +72,17 @@ def test_a_source_without_a_loadable_record_is_refused(database_url, loaded, tmp
     assert str(books.reason).startswith("none of 2 records could be loaded")
     assert execute(database_url, CALLS) == loaded
     check_books(database_url)
+
+
+def test_a_record_taken_for_a_header_is_not_lost(database_url, loaded, tmp_path):
+    """A file without its header, of one record: the layout's columns are missing, though no record follows."""
+    source = tmp_path / "no_header.csv"
+    source.write_text(record(3) + "\n")
+    (books,) = run([source], Settings(database_url=database_url, redis_url="none", layout="customer_call_logs"))
+
+    assert books.status == "refused"
+    assert "expected also customer_id" in str(books.reason)
+    assert execute(database_url, CALLS) == loaded
 
 
 def test_a_refused_source_is_loaded_once_it_is_allowed(database_url, loaded, tmp_path):

@@ -44,6 +44,15 @@ def test_a_partition_ends_where_the_next_begins(width, end):
     assert partition_bounds(start, width)[1].date() == end
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_last_partition_ends_with_the_calendar(width):
+    """9999-12-31, as some systems write for never, has a partition, though what follows it has no date."""
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    lower, upper = partition_bounds(start_of(last, width), width)
+
+    assert lower <= last < upper
+
+
 def test_times_before_1970_fall_into_the_partition_before_and_not_after():
     """Negative times round down."""
     assert start_of(datetime(1969, 12, 31, 23, 0, tzinfo=UTC), "day") == date(1969, 12, 31)

@@ -18,7 +18,7 @@ TIMESTAMP = pa.timestamp("us", "UTC")
 _DAY = 86_400 * MICROSECONDS
 _EPOCH_DECIMALS = {"epoch_s": 6, "epoch_ms": 3, "epoch_us": 0}
 _FIRST = -62_135_596_800 * MICROSECONDS  # the year 1
-_END = 253_402_300_800 * MICROSECONDS  # the year 10000
+_END = 253_402_300_800 * MICROSECONDS - 1  # the last microsecond before the year 10000: where the last partition ends
 
 
 def parse_timestamps(

@@ -36,13 +36,20 @@ def partition_starts(event_time: pa.Array, width: str) -> Days:
 
 
 def partition_bounds(start: date, width: str) -> tuple[datetime, datetime]:
-    """Return the bounds in UTC, the upper one exclusive, of the partition that begins on *start*."""
-    if width == "day":
-        end = start + timedelta(days=1)
-    elif width == "week":
-        end = start + timedelta(days=7)
-    else:
-        end = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+    """
+    Return the bounds in UTC, the upper one exclusive, of the partition that begins on *start*.
+
+    The last partition of all ends with the calendar: 9999 is what some systems write for "never".
+    """
+    try:
+        if width == "day":
+            end = start + timedelta(days=1)
+        elif width == "week":
+            end = start + timedelta(days=7)
+        else:
+            end = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+    except OverflowError:
+        return _midnight(start), datetime.max.replace(tzinfo=UTC)
     return _midnight(start), _midnight(end)
 
 
