@@ -45,8 +45,8 @@ where l.status = 'loaded' and l.superseded_by is null
 
 
 def record(number: int, *, cost: str = "1.20", day: int = 1) -> str:
-    """Return a record; the same *number* and *day* are the same call."""
-    hour, minute = number // 60 % 24, number % 60
+    """Return a record; the same *number* and *day* are the same call, and it is that day in UTC, too."""
+    hour, minute = 8 + number // 60 % 12, number % 60
     return f"{1000 + number},${cost},Nairobi,2022-01-{day:02} {hour:02}:{minute:02}:00,00:01:00"
 
 

@@ -12,6 +12,8 @@ import psycopg2
 import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
+from trunkline.database.connection import connect
+from trunkline.database.schema import migrate
 from trunkline.embedded import servers as embedded_servers
 from trunkline.embedded.pair import Embedded
 
@@ -43,6 +45,14 @@ def each_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         cursor.execute(SQL("create database {}").format(name))
         yield pair.database_url.replace("/postgres?", f"/{name.string}?")
         cursor.execute(SQL("drop database {} with (force)").format(name))
+
+
+@pytest.fixture
+def each_loadable_url(each_database_url: str) -> str:
+    """The same with the schema of the books."""
+    with closing(connect(each_database_url)) as connection:
+        migrate(connection)
+    return each_database_url
 
 
 @pytest.fixture

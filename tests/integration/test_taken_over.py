@@ -43,21 +43,17 @@ def run_held_at(url, words, source):
         execute(url, "select pg_terminate_backend(%s)", owner)
         while execute(url, OWNERS):
             pass
-
-        def let_go():
-            go_on.set()
-            return held.result()
-
-        yield let_go
+        yield go_on, held
         go_on.set()
 
 
 @pytest.mark.parametrize("words", [b"insert into trunkline.blocks", b"set sealed = true"])
 def test_a_load_that_sessions_still_work_on_is_not_taken_over(database_url, source, words):
     """The other run does not wait for them but begins a load of its own; the first run finds that loaded."""
-    with run_held_at(database_url, words, source) as go_on:
+    with run_held_at(database_url, words, source) as (go_on, held):
         (second,) = run_on(database_url, source)
-        (first,) = go_on()
+        go_on.set()
+        (first,) = held.result()
 
     assert (second.status, second.loaded, second.duplicates, second.rejected) == ("loaded", 2, 1, 1)
     assert (first.status, first.load_id) == ("unchanged", second.load_id)
@@ -66,10 +62,11 @@ def test_a_load_that_sessions_still_work_on_is_not_taken_over(database_url, sour
 
 def test_a_load_that_was_taken_over_gets_nothing_more_from_its_first_run(database_url, source):
     """A worker held before its transaction finds that the load is another's; its run finds it published."""
-    with run_held_at(database_url, b"for key share", source) as go_on:
+    with run_held_at(database_url, b"for key share", source) as (go_on, held):
         (second,) = run_on(database_url, source)
         before = execute(database_url, "select id, token, status from trunkline.loads")
-        (first,) = go_on()
+        go_on.set()
+        (first,) = held.result()
 
     assert (second.status, second.loaded, second.duplicates, second.rejected) == ("loaded", 2, 1, 1)
     assert (first.status, first.load_id) == ("loaded", second.load_id)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 query = Queries("loading")
 
+QUIET_PATIENCE, PATIENCE = "3s", "5min"  # for others who write to the call table: without and with a word
 KEPT_REJECTS = 1_000  # of a refused source; the query that trims them knows the number, too
 
 
@@ -100,14 +101,14 @@ def take_turn(cursor: Cursor, table: CallTable, warn: Callable[[str], None]) -> 
     Lock the call table against other writers, in the caller's transaction; readers go on.
 
     Raises:
-        DatabaseBusyError: If others have kept it locked for five minutes.
+        DatabaseBusyError: If others have kept it locked for all our patience.
     """
-    if _lock(cursor, table, "3s"):
+    if _lock(cursor, table, QUIET_PATIENCE):
         return
     warn(f"waiting for another session that writes to {table.qualified}")
-    if not _lock(cursor, table, "5min"):
+    if not _lock(cursor, table, PATIENCE):
         raise DatabaseBusyError(
-            f"another session has been writing to {table.qualified} for more than five minutes",
+            f"another session has been writing to {table.qualified} for more than {PATIENCE}",
             hint="end it, if it is a transaction that somebody left open (see pg_locks), and run the same again",
         )
 
