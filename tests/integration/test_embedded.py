@@ -162,7 +162,7 @@ def test_a_killed_guard_leaves_no_server(home: Path):
     """The servers of a killed guard end, although they still have a user; the next user starts new ones."""
     with Embedded(home, settings=QUICK) as pair:
         for number, command in processes_of(home):
-            if "embedded_guard.py" in command:
+            if "embedded/guard.py" in command:
                 os.kill(number, signal.SIGKILL)
         wait_until(lambda: not any(processes_of(home)))
         with Embedded(home, settings=QUICK):

@@ -17,7 +17,10 @@ from trunkline.database.retrying import retrying
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*trying again:RuntimeWarning")
 
-OWNERS = f"select pid from pg_locks where locktype = 'advisory' and classid = {LockSpace.LOAD:d}"
+OWNERS = (
+    f"select pid from pg_locks where locktype = 'advisory' and classid = {LockSpace.LOAD:d}"
+    " and database = (select oid from pg_database where datname = current_database())"
+)
 
 
 @pytest.fixture
