@@ -333,7 +333,7 @@ def commands() -> Iterator[tuple[int, str]]:
 
 def kill_all(home: Path) -> None:
     """Kill servers and guards at once, as a machine does that loses its power."""
-    for number, _ in sorted(processes_of(home), key=lambda found: "embedded_guard.py" not in found[1]):
+    for number, _ in sorted(processes_of(home), key=lambda found: "embedded/guard.py" not in found[1]):
         with suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
 

@@ -1,6 +1,6 @@
 """The program between trunkline and a server it starts: gives it an identity, and ends it with its last user.
 
-`embedded` runs this file as a script with the standard library alone (``python -I -S embedded_guard.py ORDER``)
+`pair` runs this file as a script with the standard library alone (``python -I -S guard.py ORDER``)
 and nothing imports it.  ORDER is a JSON object:
 
     argv          the program to run and its arguments

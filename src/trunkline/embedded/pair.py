@@ -1,6 +1,6 @@
 """A real PostgreSQL and Valkey without installation: from wheels, private, gone with their last user.
 
-Every process that uses the pair holds a shared lock on one file.  A small guard process (`embedded_guard`) is
+Every process that uses the pair holds a shared lock on one file.  A small guard process (`guard`) is
 the parent of each server and tries for the same lock alone: getting it means that no user is left.  The kernel
 drops the locks of a process that is killed, so no server outlives its users and none is stopped under them.  A
 second lock per server is held by whoever starts it, then by its guard and by the server itself: who gets it
