@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import psycopg2
 import pytest
+from psycopg2.extras import RealDictCursor
 
 from trunkline import extract, extract_blocks, load, load_layout, transform
-from trunkline.errors import ReloadNeededError, SchemaError, UsageError
+from trunkline.errors import RefusedError, ReloadNeededError, SchemaError, UsageError
 from trunkline.framing.borders import BlockSizes
 from trunkline.layout.files import parse_layout
 from trunkline.loading import copy_format as copy_format_module
+from trunkline.loading import staging
 from trunkline.sample.writer import write_sample
 
 REFERENCE = Path("examples/customer_call_logs.csv")
@@ -405,3 +409,54 @@ def test_the_view_of_all_calls_has_the_calls(connection, layout):
     assert fetch(connection, "select customer_id, duration_s, cost, currency from trunkline.calls") == [
         ("1001", Decimal(330), Decimal("1.20"), "USD")
     ]
+
+
+def test_a_load_that_another_session_was_quicker_with_is_unchanged(connection, layout, database_url):
+    """Both looked before either had published; the second waits, finds it loaded, and leaves nothing behind."""
+    load_text(connection, layout, SECOND)
+    with closing(psycopg2.connect(database_url)) as other, ThreadPoolExecutor() as pool:
+        calls, rejects = transform(extract(REFERENCE, layout), layout)
+        first = load(calls, connection, layout, rejects)
+        second = pool.submit(load, calls, other, layout, rejects)
+        waits = "select count(*) from pg_locks where relation = 'customer_call_logs'::regclass and not granted"
+        while fetch(connection, waits) == [(0,)]:
+            pass
+        connection.commit()
+        books = second.result()
+        other.commit()
+
+    assert (books.status, books.load_id, books.loaded) == ("unchanged", first.load_id, 8)
+    assert fetch(connection, "select status, count(*) from trunkline.loads group by 1") == [("loaded", 2)]
+    assert fetch(connection, "select count(*) from pg_tables where schemaname = 'trunkline_staging'") == [(0,)]
+
+
+def test_an_error_leaves_the_transaction_as_it_was(connection, layout):
+    """The caller may go on with it: nothing of the load that failed is there, all of their own is."""
+    fetch(connection, "create table own (a int); select 1")
+    with pytest.raises(RefusedError, match="none of 1 records could be loaded"):
+        load_text(connection, layout, "x")
+    fetch(connection, "insert into own values (1) returning 1")
+    books = load_text(connection, layout, FIRST)
+
+    assert (books.status, books.loaded) == ("loaded", 1)
+    assert fetch(connection, "select count(*) from own") == [(1,)]
+    assert fetch(connection, "select count(*) from trunkline.loads") == [(1,)]
+
+
+def test_any_kind_of_cursor_will_do(database_url, layout):
+    """A connection whose rows are dictionaries is the caller's own business, and stays like that."""
+    with closing(psycopg2.connect(database_url, cursor_factory=RealDictCursor)) as connection:
+        books = load_text(connection, layout, FIRST, FIRST.replace("$1.20", "$1.30"))
+        again = load_text(connection, layout, FIRST, FIRST.replace("$1.20", "$1.30"))
+
+        assert (books.loaded, books.conflicts, again.status) == (1, 1, "unchanged")
+        assert fetch(connection, "select count(*) as calls from customer_call_logs") == [{"calls": 1}]
+
+
+def test_partitions_that_are_there_are_not_new(connection, layout, monkeypatch):
+    """Only those to be made count towards the limit on wrong dates."""
+    monkeypatch.setattr(staging, "MOST_NEW_PARTITIONS", 1)
+    load_text(connection, layout, FIRST)
+    load_text(connection, layout, THIRD)
+
+    assert load_text(connection, layout, FIRST, SECOND, THIRD).duplicates == 2
