@@ -170,9 +170,9 @@ def print_books(books: Sequence[Books]) -> None:
     rows = [_books_row(entry) for entry in entries]
     summed = len(books) > 1 and any(entry.status != "unchanged" for entry in books)
     print_table(BOOKS_COLUMNS, [*rows, *([_sums(books)] if summed else [])], file=sys.stderr)
-    for terms in dict.fromkeys((entry.layout, entry.timezone, entry.currency) for entry in books):
-        if terms[0] is not None:
-            print_line(read_as(terms[0], *terms[1:]))
+    begun = (entry for entry in books if entry.layout is not None and (entry.load_id is not None or entry.read))
+    for line in dict.fromkeys(read_as(str(entry.layout), entry.timezone, entry.currency) for entry in begun):
+        print_line(line)
     hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
     if hits or misses:
         print_line(f"cache: {_counted(hits, 'hit')}, {_counted(misses, 'miss', 'misses')}")
