@@ -1,5 +1,6 @@
 """The command line as a whole: help, exit codes, error lines and what it imports."""
 
+import errno
 import json
 import os
 import re
@@ -174,6 +175,13 @@ def test_a_bug_is_a_line_without_its_words(capsys, monkeypatch):
         r"trunkline: internal error: ValueError at test_cli\.py:\d+; run it again with -v and report what it prints\n",
         err,
     )
+
+
+def test_a_full_device_is_no_bug(capsys, monkeypatch):
+    """A report that goes to a file on a full disk ends with what to do about it."""
+    monkeypatch.setattr("trunkline.sample.writer.write_sample", ends_with(OSError(errno.ENOSPC, "No space left")))
+
+    assert run(capsys, *SAMPLE, "x.csv")[::2] == (1, "trunkline: cannot write: no space left on the device\n")
 
 
 def test_verbose_shows_the_traceback(capsys, monkeypatch):

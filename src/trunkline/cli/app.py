@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a source was refused, 130 and 143
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -172,6 +173,10 @@ def _lines(error: TrunklineError) -> Iterator[str]:
 
 def _broken(error: Exception, invocation: Invocation) -> int:
     """Say that there is a bug, and where, without the foreign message: it may quote a record or a secret."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # of a report that goes to a file
+        message = "cannot write: no space left on the device"
+        print_line(error_line(message))
+        return _ended(FAILED, message, invocation)
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "trunkline"  # noqa: PTH119
     message = f"internal error: {type(error).__name__} at {place}; run it again with -v and report what it prints"

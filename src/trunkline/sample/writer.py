@@ -110,7 +110,8 @@ def write_sample(
         raise  # whoever reads *out* has seen enough
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SourceError(f"cannot write the sample: {reason}", where=error.filename) from error
+        where = error.filename or (os.fspath(out) if isinstance(out, str | os.PathLike) else None)
+        raise SourceError(f"cannot write the sample: {reason}", where=where) from error
     return sample
 
 

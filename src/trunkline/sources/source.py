@@ -336,7 +336,11 @@ def _spooled(name: str, file: BinaryIO) -> Source:
             spool.write(chunk)
     except OSError as error:
         spool.close()
-        raise SourceError(f"cannot be copied to a temporary file: {error.strerror}", where=name) from error
+        raise SourceError(
+            f"cannot be copied to a temporary file: {error.strerror}",
+            where=name,
+            hint="set TMPDIR to a folder with room for it",
+        ) from error
     except BaseException:
         spool.close()
         raise
