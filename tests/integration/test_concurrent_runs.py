@@ -153,7 +153,13 @@ def test_a_load_does_not_wait_for_readers(call_table, tmp_path, isolation):
 def test_a_load_waits_for_its_turn_and_says_so(call_table, tmp_path, monkeypatch, recwarn):
     """A session that writes for long does not make it fail."""
     monkeypatch.setattr(publishing, "QUIET_PATIENCE", "1ms")
-    (books,) = run_at_once(call_table, [write_log(tmp_path / "calls.csv", [record(1)])], behind=TURN)
+    source = write_log(tmp_path / "calls.csv", [record(1)])
+    with ThreadPoolExecutor(1) as pool:
+        with session(call_table, TURN):
+            run = pool.submit(run_on, call_table, source)
+            while not recwarn.list and not run.done():
+                pass
+        (books,) = run.result()
 
     assert books.status == "loaded"
     assert [str(one.message) for one in recwarn] == [
