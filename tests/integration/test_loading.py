@@ -174,6 +174,27 @@ def test_content_that_is_no_longer_there_is_not_unchanged(connection, layout, ha
     assert count_calls(connection) == 2
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "delete from customer_call_logs where customer_id = 1001",
+        "drop table customer_call_logs_20220101",
+        "drop table customer_call_logs cascade",
+    ],
+)
+def test_conflicts_alone_are_not_unchanged_when_the_call_that_was_kept_is_gone(connection, layout, harm):
+    """Of a source of conflicts only nothing was loaded; it is looked at again, and now it is what is there."""
+    load_text(connection, layout, FIRST, THIRD)
+    corrected = FIRST.replace("$1.20", "$1.30")
+    assert load_text(connection, layout, corrected).conflicts == 1
+    assert load_text(connection, layout, corrected).status == "unchanged"
+    fetch(connection, f"{harm}; select 1")
+    connection.commit()
+    books = load_text(connection, layout, corrected)
+
+    assert (books.status, books.loaded, books.conflicts) == ("loaded", 1, 0)
+
+
 @pytest.mark.parametrize("table", ["customer_call_logs", "customer_call_logs_20220101"])
 def test_a_call_changed_by_hand_makes_its_load_changed(connection, layout, table):
     """What the source says and what the table says differ now, and the next load shows it as a conflict."""

@@ -87,7 +87,10 @@ where l.content_hash = %(content_hash)s
                 )
             )
     )
-    and (l.loaded + l.duplicates = 0 or exists (select from trunkline.load_partitions p where p.load_id = l.id))
+    and (
+        l.loaded + l.duplicates + l.conflicts = 0  -- none of its records has a call in the table
+        or exists (select from trunkline.load_partitions p where p.load_id = l.id)
+    )
 order by l.id desc
 limit 1
 
