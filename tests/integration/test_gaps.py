@@ -227,3 +227,54 @@ def test_the_command_lists_gaps(load, database_url, capsys):
     assert json.loads(capsys.readouterr().out)["load"]["gaps"] == [
         {"stream": "", "run": 1, "kind": "missing", "first": 2, "last": 3, "loads": [1, 1]}
     ]
+
+
+def test_a_call_that_is_replaced_is_not_repeated(load, found, tmp_path, database_url):
+    """Its number is that of the call in its place, wherever in a range it was, and also after a reload."""
+    layout = tmp_path / "replace.toml"
+    layout.write_text(PBX.replace("grammar = 1", 'grammar = 1\non_conflict = "replace"'))
+    load("a.csv", [(at, at) for at in range(6)], layout=str(layout))
+    corrected = [f"2024-03-01 00:0{n}:00,{n},2002" for n in (0, 2, 3, 5)]
+    load("b.csv", "\n".join(("at,n,to", *corrected)) + "\n", layout=str(layout))
+
+    assert found() == []
+    assert ranges(database_url) == [(1, 1, 1), (1, 4, 4), (2, 0, 0), (2, 2, 3), (2, 5, 5)]
+
+    load("b.csv", "\n".join(("at,n,to", *corrected)) + "\n", layout=str(layout), reload=True)
+
+    assert found() == []
+
+
+def test_the_list_of_loads_says_what_is_missing(load, tmp_path, database_url, capsys):
+    """For each system and layout that it shows, in words and as JSON."""
+    layout = tmp_path / "once.toml"
+    layout.write_text(PBX.replace("restarts = true", "restarts = false"))
+    load("a.csv", [(0, 1), (1, 4), (2, 4)], layout=str(layout))
+    arguments = ["--database-url", database_url]
+
+    for command in (["loads"], ["loads", "show", "1"]):
+        assert execute([*command, *arguments]) == 0
+        line = "system hq, layout pbx: 2 missing and 1 repeated sequence numbers; see 'trunkline gaps --system hq"
+        assert line in capsys.readouterr().err
+        assert execute([*command, "--json", *arguments]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["gaps"] == [{"system": "hq", "layout": "pbx", "missing": 2, "repeated": 1}]
+
+    assert execute(["loads", "--system", "other", *arguments]) == 0
+    assert "missing" not in capsys.readouterr().err
+
+
+def test_a_list_of_gaps_has_a_limit(load, database_url, capsys):
+    """The first gaps are listed; all are counted, and it says how to list them."""
+    load("a.csv", [(0, 1), (1, 3), (2, 5), (3, 9)])
+    arguments = ["--database-url", database_url, "--limit", "2"]
+
+    assert execute(["gaps", *arguments]) == 0
+    table = capsys.readouterr()
+    assert len(table.out.splitlines()) == 3
+    assert "5 missing and 0 repeated numbers in 1 counts\n2 of 3 gaps; '--limit 3' lists all\n" in table.err
+
+    assert execute(["gaps", "--json", *arguments]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (count,) = document["counts"]
+    assert (document["count"], count["missing"], len(count["gaps"])) == (3, 5, 2)

@@ -154,6 +154,17 @@ class _Run:
         insort(self._ends, (each.first, each.last))
 
 
+def gap_sums(counts: Iterable[Count]) -> list[dict[str, Any]]:
+    """Return how many numbers are missing and repeated, for each system and layout where any is."""
+    sums: dict[tuple[str, str], dict[str, int]] = {}
+    for count in counts:
+        if count.gaps:
+            own = sums.setdefault((count.system, count.layout), {"missing": 0, "repeated": 0})
+            own["missing"] += count.total("missing")
+            own["repeated"] += count.total("repeated")
+    return [{"system": system, "layout": layout} | own for (system, layout), own in sums.items()]
+
+
 def counts_of(rows: Iterable[dict[str, Any]]) -> list[Count]:
     """
     Return the counts of all systems, from rows of the query ``list_ranges`` in its order.

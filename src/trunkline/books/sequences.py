@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
@@ -42,6 +42,23 @@ def note_numbers(
         query("note_numbers", number=sql.Identifier(rule.field), at=at, staged=staged, aside=aside),
         {"load_id": load_id, "restarts": rule.restarts, "disorder": DISORDER},
     )
+
+
+def forget_replaced(
+    cursor: Cursor, rule: SequenceRule | None, twins: Mapping[str, sql.Composable], *, event_time: str | None
+) -> None:
+    """
+    Take the numbers of calls that are about to be replaced out of the ranges of earlier loads, in the same transaction.
+
+    The staged calls bring them: the switch did not write them twice.  Does nothing without a rule on a field.
+
+    Args:
+        twins: What names the staged calls, the calls of the same key in the table, and what is set aside.
+    """
+    if rule is None or rule.field is None:
+        return
+    at = sql.Identifier("k", event_time) if event_time else sql.SQL("null::timestamptz")
+    cursor.execute(query("forget_replaced", number=sql.Identifier(rule.field), at=at, **twins))
 
 
 def note_name(

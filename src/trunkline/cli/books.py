@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,13 +70,19 @@ def list_loads(
 ) -> None:
     """List loads, the last one first."""
     from trunkline.books import reading as ledger
+    from trunkline.books.gaps import gap_sums
 
     with open_books(context, database_url, config) as connection:
         entries = ledger.list_loads(connection, status=status, layout=layout, system=system, limit=limit)
+        counts = ledger.list_counts(connection, layout=layout, system=system)
+    shown = {(entry.system, entry.books.layout) for entry in entries}
+    sums = [entry for entry in gap_sums(counts) if (entry["system"], entry["layout"]) in shown]
     shared = invocation(context)
-    shared.document["loads"] = [_load_dict(entry) for entry in entries]
+    shared.document |= {"loads": [_load_dict(entry) for entry in entries], "gaps": sums}
     if not shared.json:
         print_table(_LOAD_COLUMNS, (_load_row(entry) for entry in entries))
+        for entry in sums:
+            print_line(_sum_words(entry))
 
 
 @loads.command("show", epilog="Example: trunkline loads show 41")
@@ -88,21 +96,26 @@ def show_load(
 ) -> None:
     """Show all that the books know of one load."""
     from trunkline.books import reading as ledger
+    from trunkline.books.gaps import gap_sums
 
     with open_books(context, database_url, config) as connection:
         entry = ledger.show_load(connection, load)
         counts = ledger.list_counts(connection, layout=entry.books.layout, system=entry.system)
     shown = _load_dict(entry) | {"gaps": [_gap_dict(count, gap) for count, gap in _gaps(counts) if load in gap.loads]}
+    sums = gap_sums(counts)
     shared = invocation(context)
-    shared.document["load"] = shown
+    shared.document |= {"load": shown, "gaps": sums}
     if not shared.json:
         print_facts(shown | {"gaps": "; ".join(_gap_words(gap) for gap in shown["gaps"])})
+        for each in sums:
+            print_line(_sum_words(each))
 
 
 def list_gaps(
     context: typer.Context,
     system: Annotated[str | None, typer.Option(metavar="NAME", help="Of this system.", rich_help_panel=WHICH)] = None,
     layout: Annotated[str | None, typer.Option(metavar="NAME", help="Of this layout.", rich_help_panel=WHICH)] = None,
+    limit: Limit = LIMIT,
     database_url: DatabaseUrl = None,
     config: Config = None,
     json: Json = False,
@@ -113,12 +126,15 @@ def list_gaps(
 
     with open_books(context, database_url, config) as connection:
         counts = ledger.list_counts(connection, layout=layout, system=system)
+    there = sum(len(count.gaps) for count in counts)
     shared = invocation(context)
-    shared.document["counts"] = [count.to_dict() for count in counts]
+    shared.document |= {"count": there, "counts": _first_gaps(counts, limit)}
     if not shared.json:
-        print_table(_GAP_COLUMNS, (_gap_row(count, gap) for count, gap in _gaps(counts)))
+        print_table(_GAP_COLUMNS, (_gap_row(count, gap) for count, gap in islice(_gaps(counts), limit)))
     missing, repeated = (sum(count.total(kind) for count in counts) for kind in ("missing", "repeated"))
     print_line(f"{missing:,} missing and {repeated:,} repeated numbers in {len(counts):,} counts")
+    if there > limit:
+        print_line(f"{limit:,} of {there:,} gaps; '--limit {there}' lists all")
 
 
 @contextmanager
@@ -147,6 +163,24 @@ def _load_row(entry: LoadEntry) -> list[object]:
 
 def _gaps(counts: Iterable[Count]) -> Iterator[tuple[Count, Gap]]:
     return ((count, gap) for count in counts for gap in count.gaps)
+
+
+def _first_gaps(counts: Iterable[Count], limit: int) -> list[dict[str, Any]]:
+    """Return all counts with what they sum to, but only the first *limit* gaps of all together."""
+    told = []
+    for count in counts:
+        shown = count.to_dict()
+        shown["gaps"] = shown["gaps"][:limit]
+        limit -= len(shown["gaps"])
+        told.append(shown)
+    return told
+
+
+def _sum_words(entry: dict[str, Any]) -> str:
+    whose = f"system {entry['system']}, layout {entry['layout']}" if entry["system"] else f"layout {entry['layout']}"
+    choice = f" --system {shlex.quote(entry['system'])}" if entry["system"] else ""
+    numbers = f"{entry['missing']:,} missing and {entry['repeated']:,} repeated sequence numbers"
+    return f"{whose}: {numbers}; see 'trunkline gaps{choice} --layout {entry['layout']}'"
 
 
 def _gap_row(count: Count, gap: Gap) -> list[object]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 
-from trunkline.books.sequences import note_name, note_numbers
+from trunkline.books.sequences import forget_replaced, note_name, note_numbers
 from trunkline.books.writing import (
     Content,
     OpenLoad,
@@ -194,11 +195,12 @@ def _place(
 
     outcome = _Outcome()
     partitions = _partitions(cursor, table)
+    merge = partial(_merge, cursor, table, load, on_conflict=on_conflict, sequence=sequence, outcome=outcome)
     attachable = table.is_partitioned and not _replicated(cursor, table)
     for staged in staged_tables(cursor, load.load_id):
         touched = [p for p in partitions if _overlap(p, staged)]
         if touched or not table.is_partitioned:
-            outcome.replaced += _merge(cursor, table, load, staged, on_conflict=on_conflict, outcome=outcome)
+            outcome.replaced += merge(staged)
             outcome.relations.update(p.oid for p in touched)
             note(staged)
         elif attachable:
@@ -206,7 +208,7 @@ def _place(
             outcome.relations.add(_attach(cursor, table, load, staged))
         else:
             outcome.relations.add(_add_partition(cursor, table, load, staged))
-            _merge(cursor, table, load, staged, on_conflict=on_conflict, outcome=outcome)
+            merge(staged)
             note(staged)
     if not table.is_partitioned:
         outcome.relations.add(_oid(cursor, table.qualified))
@@ -289,6 +291,7 @@ def _merge(
     staged: StagedTable,
     *,
     on_conflict: str,
+    sequence: SequenceRule | None,
     outcome: _Outcome,
 ) -> int:
     """Insert the calls that the call table does not have; return how many it had replaced."""
@@ -296,6 +299,7 @@ def _merge(
     compare(cursor, table, twins, repeats=repeats_table(load.load_id), on_conflict=on_conflict)
     replaced = 0
     if on_conflict == "replace":
+        forget_replaced(cursor, sequence, twins, event_time=table.event_time)
         cursor.execute(query("replace_calls", **twins))
         replaced, relations = _counted(cursor)
         if relations:

@@ -33,6 +33,39 @@ select %(load_id)s, '', %(restarts)s, min(number), max(number), min(at), max(at)
 from ranged
 group by run, nth, island, back
 
+-- name: forget_replaced
+-- Take the numbers of calls that staged calls replace out of the ranges of the loads that brought them.
+with replaced as (
+    select k.load_id, k.{number} as number, {at} as at
+    from {table} k join {staged} s on {same_key}
+    where {bounds} and k.{number} is not null
+        and not exists (select from {aside} a where a.source_line = s.source_line)
+),
+cuts as (
+    select distinct on (r.load_id, r.number, r.at) q.ctid as place, q.*, r.number, r.at
+    from replaced r join trunkline.sequences q
+        on q.load_id = r.load_id and r.number between q.first_number and q.last_number
+    order by r.load_id, r.number, r.at, (r.at between q.first_at and q.last_at) desc, q.ctid
+),
+gone as (
+    delete from trunkline.sequences q using (select distinct place from cuts) c where q.ctid = c.place
+)
+insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number, first_at, last_at)
+select load_id, stream, restarts, first, last, since, until
+from (
+    select load_id, stream, restarts, coalesce(lag(number) over in_range + 1, first_number) as first,
+        number - 1 as last, coalesce(lag(at) over in_range, first_at) as since, at as until
+    from cuts
+    window in_range as (partition by place order by number)
+    union all
+    (
+        select distinct on (place) load_id, stream, restarts, number + 1, last_number, at, last_at
+        from cuts
+        order by place, number desc
+    )
+) kept
+where first <= last
+
 -- name: note_number
 -- Note the number in the name of a source, once for each load.  A replay brings no source of its own.
 insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number)
