@@ -12,7 +12,7 @@ from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
 from trunkline.layout.files import builtin_layouts
 from trunkline.layout.header_match import Places, places_of
-from trunkline.layout.model import Layout
+from trunkline.layout.model import Dialect, Layout
 
 ENOUGH: Final = 0.6
 """The least confidence that a layout is chosen with."""
@@ -85,7 +85,11 @@ def rank_layouts(sample: bytes, layouts: Sequence[Layout]) -> list[Candidate]:
     Raises:
         SourceError: If the sample is no text.
     """
-    return _ranked(judge_layout(layout, read_first_rows(sample, layout.dialect).rows) for layout in layouts)
+    rows: dict[Dialect, Sequence[Row]] = {}  # most layouts leave it open, and finding out is what takes the time
+    for layout in layouts:
+        if layout.dialect not in rows:
+            rows[layout.dialect] = read_first_rows(sample, layout.dialect).rows
+    return _ranked(judge_layout(layout, rows[layout.dialect]) for layout in layouts)
 
 
 def chosen(ranked: Sequence[Candidate]) -> Choice:
@@ -167,13 +171,10 @@ def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
     if not there:
         reason = f"it has {wide} columns, the first records have {len(rows[0])}"
         return Candidate(layout=layout, confidence=0, reasons=(reason,))
-    share, told = _fitting(layout, [(_positions(len(row), layout), row) for row in there])
+    places = {width: places_of([""] * width, layout) for width in {len(row) for row in there}}
+    share, told = _fitting(layout, [(places[len(row)], row) for row in there])
     reasons = (f"{len(there)} of {len(rows)} records have {wide} columns", *told)
     return Candidate(layout=layout, confidence=round(len(there) / len(rows) * share, 3), reasons=reasons)
-
-
-def _positions(width: int, layout: Layout) -> Places:
-    return places_of([""] * width, layout)
 
 
 def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]]) -> tuple[float, list[str]]:
