@@ -25,6 +25,7 @@ from trunkline.books.reading import Which, show_load
 from trunkline.books.settling import (
     Origin,
     Rejected,
+    count_settled,
     form_of,
     lock_replays,
     origins,
@@ -40,14 +41,16 @@ from trunkline.books.writing import (
     begin_load,
     check_terms,
     find_ended,
+    note_proof,
     note_reading,
     terms_of,
 )
+from trunkline.clock_proof import ClockProofs, check_clocks, prove_clocks
 from trunkline.database.queries import Queries
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.schema import share_schema
 from trunkline.database.sessions import Sessions
-from trunkline.errors import RefusedError, TrunklineError
+from trunkline.errors import RefusedError, ReloadNeededError, TrunklineError
 from trunkline.extraction import extract_block
 from trunkline.fields.judging import NO_REJECTS
 from trunkline.framing.cutting import SourceForm, frame
@@ -73,7 +76,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.layout.files import Layout
-    from trunkline.servers import Servers
+    from trunkline.servers import Servers, Warn
     from trunkline.settings.resolution import Settings
 
 query = Queries("rejects")
@@ -139,14 +142,22 @@ def replay_rejects(which: Which, settings: Settings, servers: Servers) -> list[R
     """
     sessions = Sessions(partial(_connect, servers))
     try:
-        with sessions.borrow() as connection, connection.cursor() as cursor:
-            found = origins(cursor, replace(which, state="open"))
+        policy = retrying(attempts=ATTEMPTS, on_retry=servers.on_retry)
+        found = policy(_origins, replace(which, state="open"), sessions)
         if which.load is None and which.ids is None:
+            refused = sum(origin.count for origin in found if origin.status != "loaded")
+            if refused:
+                servers.warn(f"{refused:,} open rejects are of sources that were refused; run those again instead")
             found = [origin for origin in found if origin.status == "loaded"]
         replayed = (_replay(origin, which, settings, servers, sessions) for origin in found)
         return [one for one in replayed if one is not None]
     finally:
         sessions.close()
+
+
+def _origins(which: Which, sessions: Sessions) -> list[Origin]:
+    with sessions.borrow() as connection, connection.cursor() as cursor:
+        return origins(cursor, which)
 
 
 def _connect(servers: Servers) -> Connection:
@@ -164,7 +175,7 @@ def _replay(origin: Origin, which: Which, settings: Settings, servers: Servers, 
     policy = retrying(attempts=ATTEMPTS, on_retry=servers.on_retry)
     passing: list[_Pass] = []
     try:
-        return policy(_attempt, origin, which, settings, sessions, attempts, passing)
+        return policy(_attempt, origin, which, settings, servers.warn, sessions, attempts, passing)
     except TrunklineError as error:
         last = passing[-1] if passing else _Pass()
         status: Status = "refused" if isinstance(error, RefusedError) else "failed"
@@ -188,6 +199,8 @@ class _Pass:
     stay_open: list[StaysOpen] = field(default_factory=list)
     stay_open_by: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
+    proofs: ClockProofs = field(default_factory=ClockProofs)
+    doubts: list[str] = field(default_factory=list)  # about the zone
 
     def keep_open(self, one: StaysOpen) -> None:
         self.stay_open_by[one.code] += 1
@@ -222,10 +235,24 @@ class _ConflictsError(Exception):
         self.kept = kept
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """What is replayed, and on what terms."""
+
+    origin: Origin
+    which: Which
+    layout: Layout
+    table: CallTable
+    terms: Terms
+    form: SourceForm
+    warn: Warn
+
+
 def _attempt(
     origin: Origin,
     which: Which,
     settings: Settings,
+    warn: Warn,
     sessions: Sessions,
     attempts: Attempts,
     passing: list[_Pass],
@@ -233,29 +260,50 @@ def _attempt(
     """Replay one load's rejects in one transaction, unless a lost COMMIT did it; None if none is left."""
     if origin.status != "loaded":
         raise RefusedError(
-            f"load {origin.load_id} is {origin.status}: none of its records is loaded, so its rejects are not alone",
-            hint="run its source again",
+            f"load {origin.load_id} is {origin.status}: nothing of its source is in the table, so that its rejects "
+            "are not loaded without it",
+            hint=f"correct the layout or the file, and run it again: trunkline run {origin.source}",
         )
     layout = _layout_of(origin, settings)
     with sessions.borrow() as connection, connection.cursor() as cursor:
         done = find_ended(cursor, attempts.load_ids)
         if done is not None:
-            return passing[-1].outcome(origin, show_load(connection, done).books, settled=len(passing[-1].left))
+            settled = count_settled(cursor, done)
+            return passing[-1].outcome(origin, show_load(connection, done).books, settled=settled)
         table = ensure_call_table(cursor, layout)
         connection.commit()
         cursor.execute("set transaction isolation level read committed")
         cursor.execute("set local lock_timeout = '10s'")  # another attempt follows
         lock_replays(cursor)
-        form = _today(form_of(cursor, origin.load_id), layout)
-        terms = terms_of(layout, table, source_name(origin))
-        check_terms(cursor, table, terms, ())
+        work = _Work(
+            origin=origin,
+            which=which,
+            layout=layout,
+            table=table,
+            terms=terms_of(layout, table, source_name(origin)),
+            form=_today(form_of(cursor, origin.load_id), layout),
+            warn=warn,
+        )
+        _check_terms(cursor, work)
         try:
-            replayed = _in_passes(cursor, origin, which, layout, table, terms, form, attempts, passing)
+            replayed = _in_passes(cursor, work, attempts, passing)
         except _NoneLeftError:  # another replay settled them meanwhile, or the same bytes did
             connection.rollback()
             return None
         connection.commit()
         return replayed
+
+
+def _check_terms(cursor: Cursor, work: _Work) -> None:
+    """Refuse a replay on other terms than those of the calls that the table holds, naming a step that helps."""
+    try:
+        check_terms(cursor, work.table, work.terms, ())
+    except ReloadNeededError as error:
+        raise ReloadNeededError(
+            error.message,
+            hint=f"'trunkline run {work.origin.source} --reload' reads the whole source with today's layout, its "
+            "rejects included",
+        ) from None
 
 
 def _layout_of(origin: Origin, settings: Settings) -> Layout:
@@ -301,17 +349,7 @@ def _today(form: SourceForm, layout: Layout) -> SourceForm:
     return replace(form, dialect=dialect, header=frame([form.preamble], dialect).header)
 
 
-def _in_passes(
-    cursor: Cursor,
-    origin: Origin,
-    which: Which,
-    layout: Layout,
-    table: CallTable,
-    terms: Terms,
-    form: SourceForm,
-    attempts: Attempts,
-    passing: list[_Pass],
-) -> Replayed:
+def _in_passes(cursor: Cursor, work: _Work, attempts: Attempts, passing: list[_Pass]) -> Replayed:
     """Go through the pipeline until no conflict is among the records: one pass, or two."""
     conflicts: dict[int, Kept] = {}
     while True:
@@ -319,41 +357,33 @@ def _in_passes(
         passing.append(found)
         cursor.execute("savepoint before_pass")
         try:
-            load = _pass(cursor, origin, which, layout, table, terms, form, conflicts, found)
+            load = _pass(cursor, work, conflicts, found)
         except _ConflictsError as error:
             cursor.execute("rollback to savepoint before_pass")
             conflicts |= {found.ids[line]: kept for line, kept in error.kept.items()}
             continue
         break
+    for doubt in found.doubts:
+        work.warn(f"{work.terms.source}: {doubt}")
     attempts.load_ids.append(load.load_id)
     settled = settle_replayed(cursor, load.load_id, found.left)
     add_costs(cursor, load.load_id, CacheCounts(), Seconds(total=perf_counter() - attempts.began))
-    return found.outcome(origin, show_load(cursor.connection, load.load_id).books, settled=settled)
+    return found.outcome(work.origin, show_load(cursor.connection, load.load_id).books, settled=settled)
 
 
-def _pass(
-    cursor: Cursor,
-    origin: Origin,
-    which: Which,
-    layout: Layout,
-    table: CallTable,
-    terms: Terms,
-    form: SourceForm,
-    conflicts: dict[int, Kept],
-    found: _Pass,
-) -> OpenLoad:
+def _pass(cursor: Cursor, work: _Work, conflicts: dict[int, Kept], found: _Pass) -> OpenLoad:
     """Stage and publish all that can be loaded, in the caller's transaction."""
-    load = begin_load(cursor, terms, content=None, resume_key=None, replays=origin.load_id)
-    note_reading(cursor, load.load_id, form)
+    load_id, layout, table = work.origin.load_id, work.layout, work.table
+    load = begin_load(cursor, work.terms, content=None, resume_key=None, replays=load_id)
+    note_reading(cursor, load.load_id, work.form)
     open_stage(cursor, table, load.load_id)
     there = partitions_there(cursor, table)
     made: dict[date | None, StagedTable] = {}
-    hasher = blake3(f"rejects of load {origin.load_id}".encode())
-    for position, (typed, data) in enumerate(
-        _typed_blocks(rejects_to_replay(cursor, origin.load_id, which), layout, form, conflicts, found)
-    ):
+    hasher = blake3(f"rejects of load {load_id}".encode())
+    pages = rejects_to_replay(cursor, load_id, work.which)
+    for position, (typed, data) in enumerate(_typed_blocks(pages, work, conflicts, found)):
         hasher.update(data)
-        rows = staged_rows(typed, table, load_id=load.load_id, first_line=0, system=terms.system)
+        rows = staged_rows(typed, table, load_id=load.load_id, first_line=0, system=work.terms.system)
         missing = [start for start, _, _ in rows.runs if start not in made]
         check_partition_count({*made, *missing}, there)
         made |= make_staged(cursor, table, load.load_id, missing)
@@ -361,6 +391,7 @@ def _pass(
         block = Block(position=position, first_byte=found.bytes, first_line=1, data=data, lines=typed.read)
         add_block(cursor, load.load_id, block, typed, identity="", totals=typed_totals(typed.batch, layout))
         found.bytes += len(data)
+        found.proofs += prove_clocks(typed.batch, layout)
     if not found.sent:
         raise _NoneLeftError
     if not found.left:
@@ -368,6 +399,8 @@ def _pass(
             f"none of {found.sent} records could be loaded: they stay open",
             hint="correct the layout, or export, edit and run them",
         )
+    if check_clocks(found.proofs, layout, warn=found.doubts.append):
+        note_proof(cursor, load.load_id)
     for staged in made.values():
         seal(cursor, table, load.load_id, staged, on_conflict=layout.on_conflict)
 
@@ -389,7 +422,7 @@ def _pass(
         cursor,
         table,
         load,
-        terms,
+        work.terms,
         content,
         on_conflict=layout.on_conflict,
         max_rejects=None,
@@ -400,11 +433,7 @@ def _pass(
 
 
 def _typed_blocks(
-    pages: Iterator[list[Rejected]],
-    layout: Layout,
-    form: SourceForm,
-    conflicts: dict[int, Kept],
-    found: _Pass,
+    pages: Iterator[list[Rejected]], work: _Work, conflicts: dict[int, Kept], found: _Pass
 ) -> Iterator[tuple[TypedBlock, bytes]]:
     """Yield the calls of rejects, with the lines of their first source, and the bytes; what stays open is noted."""
     for page in pages:
@@ -413,9 +442,9 @@ def _typed_blocks(
             if reject.id in conflicts:
                 found.keep_open(_conflict(reject, conflicts[reject.id]))
         rest = [reject for reject in page if reject.id not in conflicts]
-        whole, alone = _apart(rest, form)
+        whole, alone = _apart(rest, work.form)
         for group in ([whole] if whole else []) + [[reject] for reject in alone]:
-            typed, data = _typed(group, layout, form, found)
+            typed, data = _typed(group, work.layout, work.form, found)
             if typed.read:
                 yield typed, data
 

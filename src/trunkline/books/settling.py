@@ -122,6 +122,12 @@ def settle_replayed(cursor: Cursor, load_id: int, ids: Sequence[int]) -> int:
     return int(cursor.rowcount)
 
 
+def count_settled(cursor: Cursor, load_id: int) -> int:
+    """Return how many rejects a load settled."""
+    cursor.execute(query("count_settled"), {"load_id": load_id})
+    return sum(count for (count,) in cursor.fetchall())
+
+
 def discard_rejects(connection: Connection, which: Which, note: str) -> int:
     """Give open rejects up, for the reason that *note* says, and commit; return how many they were."""
     with translated(), connection.cursor() as cursor:

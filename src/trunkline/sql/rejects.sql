@@ -18,14 +18,14 @@ order by l.id
 select preamble, header, dialect from trunkline.readings where load_id = %(load_id)s
 
 -- name: rejects_to_replay
--- The next rejects of a load in the order of its source, held until the transaction ends.
+-- The next rejects of a load in the order of its source, held until the transaction ends; others may point at them.
 select r.id, r.source_line, r.raw
 from trunkline.rejects r
 where {filters} and r.state = 'open' and r.load_id = %(load_id)s
     and (r.source_line, r.id) > (%(after_line)s, %(after_id)s)
 order by r.source_line, r.id
 limit %(at_once)s
-for update
+for no key update
 
 -- name: rejects_to_export
 -- The next rejects of a load in the order of its source.
@@ -51,6 +51,10 @@ with twins as (
 )
 update trunkline.rejects set state = 'replayed', replayed_by = %(load_id)s, settled_at = clock_timestamp()
 where id in (select id from twins) and state = 'open'
+
+-- name: count_settled
+-- How many rejects a load settled.
+select count(*) from trunkline.rejects where replayed_by = %(load_id)s
 
 -- name: discard
 -- Give open rejects up.
