@@ -122,6 +122,15 @@ def settle_replayed(cursor: Cursor, load_id: int, ids: Sequence[int]) -> int:
     return int(cursor.rowcount)
 
 
+def settle_read_again(cursor: Cursor, load_id: int) -> None:
+    """
+    Settle the open rejects of other loads of the content that this load brought as a whole.
+
+    Where it is no reject any more, it left through this load; where it is, only the new reject stays open.
+    """
+    cursor.execute(query("settle_read_again"), {"load_id": load_id})
+
+
 def count_settled(cursor: Cursor, load_id: int) -> int:
     """Return how many rejects a load settled."""
     cursor.execute(query("count_settled"), {"load_id": load_id})

@@ -128,9 +128,9 @@ def find_ended(cursor: Cursor, load_ids: Sequence[int]) -> int | None:
 
 
 def loads_of_content(cursor: Cursor, terms: Terms, content_hash: str) -> tuple[int, ...]:
-    """Return the loads that brought this content to the call table, on whatever terms."""
+    """Return the loads that brought this content to the call table, on whatever terms, replays of its rejects first."""
     cursor.execute(query("same_content"), terms.parameters() | {"content_hash": content_hash})
-    return tuple(int(load_id) for (load_id,) in cursor.fetchall())
+    return tuple(int(load_id) for load_id, _ in cursor.fetchall())
 
 
 def check_terms(cursor: Cursor, table: CallTable, terms: Terms, reloaded: Sequence[int]) -> None:

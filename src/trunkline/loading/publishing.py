@@ -17,6 +17,7 @@ from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 
 from trunkline.books.sequences import forget_replaced, note_name, note_numbers
+from trunkline.books.settling import settle_read_again
 from trunkline.books.writing import (
     Content,
     OpenLoad,
@@ -413,6 +414,7 @@ def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Cont
         set_aside=(duplicates, duplicates_in_source, conflicts),
         replaced=outcome.replaced,
     )
+    settle_read_again(cursor, load.load_id)
 
 
 def _three(rows: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:

@@ -99,11 +99,18 @@ limit 1
 select id from trunkline.loads where id = any (%(load_ids)s) and status in ('loaded', 'refused') order by status limit 1
 
 -- name: same_content
--- Loads that brought this content to this call table, under whatever layout, key or zone.
-select id from trunkline.loads
-where content_hash = %(content_hash)s and status = 'loaded' and superseded_by is null
-    and call_table = %(call_table)s and system = %(system)s
-order by id
+-- Loads that brought this content to this call table, under whatever layout, key or zone; replays of its rejects first.
+with whole as (
+    select id from trunkline.loads
+    where content_hash = %(content_hash)s and status = 'loaded' and superseded_by is null
+        and call_table = %(call_table)s and system = %(system)s
+)
+select r.id, true as is_replay
+from trunkline.loads r join whole w on r.replays = w.id
+where r.status = 'loaded' and r.superseded_by is null and r.call_table = %(call_table)s and r.system = %(system)s
+union all
+select id, false from whole
+order by is_replay desc, id
 
 -- name: other_terms
 -- Loads of this system whose calls were read under another zone, currency or key than this load's.
