@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books, CacheCounts, Seconds, Totals
 from trunkline.books.writing import Attempts, Content, Costs, Terms, check_terms, loads_of_content
-from trunkline.clock_proof import ClockProofs, check_clocks, prove_clocks
+from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.engine import Reading, each, identity_of, work_block
 from trunkline.errors import RefusedError
+from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import frame
 from trunkline.framing.dialect import resolve_dialect
 from trunkline.layout.header_match import match_header
@@ -78,6 +79,8 @@ class _Account:
     costs: Costs = field(default_factory=Costs)
     starts: set[date | None] = field(default_factory=set)
     proofs: ClockProofs = field(default_factory=ClockProofs)
+    header: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, typed: TypedBlock, layout: Layout) -> None:
         self.read += typed.read
@@ -105,7 +108,7 @@ def check_source(cursor: Cursor, job: CheckJob, attempts: Attempts) -> Books:
         if job.is_there:
             check_terms(cursor, job.table, job.terms, reloads)
         _stage(cursor, job, account)
-        check_clocks(account.proofs, job.layout, warn=lambda message: job.warn(f"{job.source.name}: {message}"))
+        _judge(job, account)
         found = finish_rehearsal(
             cursor,
             job.table,
@@ -122,12 +125,23 @@ def check_source(cursor: Cursor, job: CheckJob, attempts: Attempts) -> Books:
     return _books(job, account, found, attempts, reason=None)
 
 
+def _judge(job: CheckJob, account: _Account) -> None:
+    """Say what is doubtful about the source, as a run does; raises RefusedError where a run would."""
+
+    def warn(message: str) -> None:
+        account.warnings.append(message)
+        job.warn(f"{job.source.name}: {message}")
+
+    judge_source(Evidence(header=account.header, proofs=account.proofs), job.layout, warn=warn)
+
+
 def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     open_rehearsal(cursor, job.layout, job.table if job.is_there else None)
     there = partitions_there(cursor, job.table)
     dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
     framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
     match_header(framed.header, job.layout)  # also where no block follows
+    account.header = framed.header
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     looked_up = job.cache.counts
 
@@ -187,5 +201,6 @@ def _books(
         ),
         timezone=job.terms.timezone,
         currency=job.terms.currency,
+        warnings=tuple(account.warnings),
         reason=reason,
     )

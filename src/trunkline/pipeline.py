@@ -39,15 +39,17 @@ from trunkline.books.writing import (
     loads_of_content,
     note_proof,
     note_reading,
+    note_warnings,
     own_load,
     refuse_load,
     staged_blocks,
     unchanged_books,
 )
-from trunkline.clock_proof import ClockProofs, check_clocks, prove_clocks
+from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
 from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
+from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.dialect import resolve_dialect
 from trunkline.framing.scanning import bounds_in
@@ -142,7 +144,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
         try:
             with translated():
                 _check_terms(connection, job, load)
-                _check_clocks(connection, job, load, _stage(connection, job, load, attempts))
+                _judge(connection, job, load, _stage(connection, job, load, attempts))
                 _seal(connection, job, load)
                 _publish(connection, job, load)
         except UnchangedError as unchanged:
@@ -224,12 +226,12 @@ class _Stage:
             return self._made
 
 
-def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> ClockProofs:
+def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> Evidence:
     """
     Stage every block that is not staged yet.
 
     Returns:
-        How the times of all blocks, those of earlier attempts included, compare with their second clocks.
+        What all blocks show, those of earlier attempts included.
 
     Raises:
         SourceChangedError: If the source changed while it was read.
@@ -281,17 +283,26 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
-    return proofs
+    return Evidence(header=framed.header, proofs=proofs)
 
 
-def _check_clocks(connection: Connection, job: Job, load: OpenLoad, proofs: ClockProofs) -> None:
+def _judge(connection: Connection, job: Job, load: OpenLoad, evidence: Evidence) -> None:
     """
-    Note in the books whether the zone is proved, and say what is doubtful about it.
+    Say what is doubtful about a source, and note it in the books, with whether its zone is proved.
 
     Raises:
-        RefusedError: If second clocks show that times were read wrong.
+        RefusedError: If values were surely read wrong.
     """
-    if check_clocks(proofs, job.layout, warn=lambda message: job.warn(f"{job.source.name}: {message}")):
+    warnings: list[str] = []
+    try:
+        verdict = judge_source(evidence, job.layout, warn=warnings.append)
+    finally:
+        for warning in warnings:
+            job.warn(f"{job.source.name}: {warning}")
+        with connection.cursor() as cursor:
+            note_warnings(cursor, load.load_id, warnings)
+        connection.commit()
+    if verdict.is_proved:
         with connection.cursor() as cursor:
             note_proof(cursor, load.load_id)
         connection.commit()

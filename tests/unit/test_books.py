@@ -45,6 +45,7 @@ def test_the_json_of_a_loaded_source():
         "seconds": {"extract": 0.123, "transform": 0.2, "load": 0.3, "total": 1.0},
         "timezone": "",
         "currency": "",
+        "warnings": [],
         "reason": None,
     }
 

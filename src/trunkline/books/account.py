@@ -87,6 +87,7 @@ class Books:
         totals: Of what was loaded.
         timezone, currency: What times without a zone and amounts without a currency were read in, comma-joined where
             there are several; "" where the records say it themselves.
+        warnings: What is doubtful about it and no reason to refuse it, a line each, without values of records.
         reason: Why it was refused or failed, in one line.
     """
 
@@ -107,6 +108,7 @@ class Books:
     seconds: Seconds = field(default_factory=Seconds)
     timezone: str = ""
     currency: str = ""
+    warnings: tuple[str, ...] = ()
     reason: str | None = None
 
     @property
@@ -134,6 +136,7 @@ class Books:
             "seconds": self.seconds.to_dict(),
             "timezone": self.timezone,
             "currency": self.currency,
+            "warnings": list(self.warnings),
             "reason": self.reason,
         }
 

@@ -246,5 +246,6 @@ def _books(row: Mapping[str, Any]) -> Books:
         seconds=Seconds(**row["seconds"]),
         timezone=row["timezone"],
         currency=row["currency"],
+        warnings=tuple(row["warnings"]),
         reason=row["reason"],
     )

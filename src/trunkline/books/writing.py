@@ -211,6 +211,11 @@ def note_proof(cursor: Cursor, load_id: int) -> None:
     cursor.execute(query("note_proof"), {"load_id": load_id})
 
 
+def note_warnings(cursor: Cursor, load_id: int, warnings: Sequence[str]) -> None:
+    """Keep what is doubtful about the source of a load, in place of what was kept before."""
+    cursor.execute(query("note_warnings"), {"load_id": load_id, "warnings": list(warnings)})
+
+
 def own_load(cursor: Cursor, load_id: int) -> bool:
     """Take the lock of a load for this session; False while another session works on it."""
     cursor.execute(query("own_load"), {"space": LockSpace.LOAD, "load_id": load_id % LOCK_NUMBERS})

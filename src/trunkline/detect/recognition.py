@@ -11,7 +11,7 @@ from trunkline.detect.shapes import fits
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
 from trunkline.layout.files import builtin_layouts
-from trunkline.layout.header_match import Places, places_of
+from trunkline.layout.header_match import Places, places_of, written_otherwise
 from trunkline.layout.model import Dialect, Layout
 
 ENOUGH: Final = 0.6
@@ -140,6 +140,9 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
     if missing:
         reasons.append(f"missing: {', '.join(missing)}")
         return Candidate(layout=layout, confidence=0.5 * len(found) / len(wanted), reasons=tuple(reasons))
+    otherwise = written_otherwise(header, layout)
+    if otherwise:
+        reasons.append(f"{len(otherwise)} of them in other letter case or with blanks around")
     unknown = len(header) - len(found)
     if unknown:
         reasons.append(f"{unknown} columns are not known to it")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import RefusedError
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from trunkline.layout.model import Layout
 
 _SHOWN = 20  # names that a message lists
+_TOLD = 5  # that a warning lists, which may come with every source
+_INVISIBLE: Final = "\ufeff\u200b\u2060"  # byte order mark, and what else has no width: no blanks to str.strip()
 
 Places = Mapping["ColumnRef", int]
 """Columns that a layout reads to their places in the CSV, from 0; without those that the CSV does not have."""
@@ -28,8 +30,8 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
 
     Raises:
         RefusedError: If a column is missing without which no record can be read (of a required field, of a skip
-            rule), or a name that the layout reads is there twice, or there is a column that it does not know
-            and it says ``extra = "refuse"``.
+            rule), or a name that the layout reads is there twice or in two writings, or there is a column that it
+            does not know and it says ``extra = "refuse"``.
     """
     if layout.refuse is not None:
         raise RefusedError(
@@ -37,6 +39,13 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
         )
     if not header:
         return {}  # a source of no bytes has no columns, and no records either
+    unclear = _unclear(header, layout)
+    if unclear:
+        raise RefusedError(
+            f"found columns {_list([repr(name) for name in unclear])}, expected one of them only: letter case and "
+            "blanks apart they are one name",
+            hint="a layout of your own can name a column exactly, or by its position",
+        )
     places = places_of(header, layout)
     missing = [column for column in _needed(layout) if column not in places]
     if missing:
@@ -72,14 +81,107 @@ def unknown_places(header: Sequence[str], layout: Layout) -> tuple[int, ...]:
 
 
 def places_of(header: Sequence[str], layout: Layout) -> Places:
-    """Return where the columns are that the layout reads, without those that the CSV does not have."""
-    aliases = {column: names for field in layout.fields for column, names in field.names_of.items()}
+    """
+    Return where the columns are that the layout reads, without those that the CSV does not have.
+
+    A name is looked for exactly first, then among the columns that nobody has named exactly in other letter case or
+    with blanks around it, where only one column can be meant.
+    """
+    found = _exact_places(header, layout)
+    for column, places in _alike_places(header, layout, found).items():
+        if len(places) == 1:
+            found[column] = places[0]
+    return found
+
+
+def written_otherwise(header: Sequence[str], layout: Layout) -> tuple[tuple[str, str], ...]:
+    """Return the columns found in other letter case or with blanks around: as the header has it, as the layout does."""
+    found = _alike_places(header, layout, _exact_places(header, layout))
+    pairs = ((header[places[0]], str(column)) for column, places in found.items() if len(places) == 1)
+    return tuple(dict.fromkeys(pairs))
+
+
+def header_warnings(header: Sequence[str], layout: Layout) -> list[str]:
+    """Return what is doubtful about a header that `match_header` accepts, a line each."""
+    warnings = []
+    otherwise = written_otherwise(header, layout)
+    if otherwise:
+        told = ", ".join(f"{found!r} as {wanted}" for found, wanted in otherwise[:_SHOWN])
+        warnings.append(f"read the columns {told}: letter case and blanks apart they are the layout's")
+    unknown = unknown_columns(header, layout) if header and layout.extra == "report" else ()
+    if unknown:
+        named = [name or "one without a name" for name in unknown[:_TOLD]]
+        more = f" and {len(unknown) - _TOLD} more" if len(unknown) > _TOLD else ""
+        warnings.append(
+            f"columns that layout {layout.name!r} does not know are not loaded: {', '.join(named)}{more}; "
+            'extra = "keep" keeps them'
+        )
+    return warnings
+
+
+def fold_name(name: str) -> str:
+    """
+    Return a column's name without blanks and invisible characters around it, and without letter case.
+
+    >>> fold_name("\ufeff Call_Date\u00a0")
+    'call_date'
+    """
+    bare = name
+    while bare != (bare := bare.strip().strip(_INVISIBLE)):
+        pass
+    return bare.casefold()
+
+
+def _exact_places(header: Sequence[str], layout: Layout) -> dict[ColumnRef, int]:
+    aliases = _aliases(layout)
     found = {}
     for column in _read(layout):
         place = _place(column, header, layout, aliases.get(column, ()))
         if place is not None:
             found[column] = place
     return found
+
+
+def _alike_places(
+    header: Sequence[str], layout: Layout, exact: Mapping[ColumnRef, int]
+) -> dict[ColumnRef, tuple[int, ...]]:
+    """Return where columns that are not there exactly may be; nothing for names that the layout itself has in two."""
+    missing = [column for column in dict.fromkeys(_read(layout)) if isinstance(column, str) and column not in exact]
+    if not missing:
+        return {}
+    aliases = _aliases(layout)
+    wanted = Counter(
+        folded
+        for column in dict.fromkeys(_read(layout))
+        if isinstance(column, str)
+        for folded in _folded((column, *aliases.get(column, ())))
+    )
+    taken = set(exact.values())
+    free: dict[str, list[int]] = {}
+    for place, name in enumerate(header):
+        if place not in taken:
+            free.setdefault(fold_name(name), []).append(place)
+    found: dict[ColumnRef, tuple[int, ...]] = {}
+    for column in missing:
+        names = _folded((column, *aliases.get(column, ())))
+        places = next((free[name] for name in names if name in free and wanted[name] == 1), None)
+        if places is not None:
+            found[column] = tuple(places)
+    return found
+
+
+def _unclear(header: Sequence[str], layout: Layout) -> list[str]:
+    """Return the names of columns of which several could be the one that the layout reads."""
+    alike = _alike_places(header, layout, _exact_places(header, layout)).values()
+    return [header[place] for places in alike if len(places) > 1 for place in places]
+
+
+def _folded(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(fold_name(name) for name in names))
+
+
+def _aliases(layout: Layout) -> dict[ColumnRef, tuple[str, ...]]:
+    return {column: names for field in layout.fields for column, names in field.names_of.items()}
 
 
 def _read(layout: Layout) -> list[ColumnRef]:

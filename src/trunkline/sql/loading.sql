@@ -24,6 +24,10 @@ on conflict do nothing
 -- The zone of a load is proved by the records themselves.
 update trunkline.loads set tz_source = 'proved' where id = %(load_id)s
 
+-- name: note_warnings
+-- What is doubtful about a source and no reason to refuse it.
+update trunkline.loads set warnings = %(warnings)s where id = %(load_id)s
+
 -- name: resumable_loads
 -- Loads of this source that were begun and neither published nor given up, newest first.
 select id from trunkline.loads

@@ -56,6 +56,7 @@ create table trunkline.loads (
     replays bigint references trunkline.loads (id),  -- whose rejects it sent through the pipeline again
     superseded_by bigint references trunkline.loads (id),
     program_version text not null,
+    warnings text[] not null default '{}',  -- one line each, without values of records
     constraint loads_not_negative check (least(read, loaded, duplicates, duplicates_in_source, rejected, filtered, conflicts, replaced) >= 0),
     constraint loads_balance check (status <> 'loaded' or read = loaded + duplicates + rejected + filtered),
     constraint loads_parts check (duplicates_in_source <= duplicates and conflicts <= rejected + duplicates and replaced <= loaded),

@@ -1,0 +1,55 @@
+"""What a source shows of itself as a whole, and what follows from it: nothing, warnings, or its refusal.  No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trunkline.clock_proof import ClockProofs, check_clocks
+from trunkline.layout.header_match import header_warnings
+
+if TYPE_CHECKING:
+    from trunkline.layout.model import Layout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """
+    What is judged when all of a source was read.
+
+    Attributes:
+        header: Names of its columns, as the source has them.
+        proofs: How its times compare with their second clocks.
+    """
+
+    header: tuple[str, ...]
+    proofs: ClockProofs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """
+    What follows from the evidence of a source that is not refused for it.
+
+    Attributes:
+        is_proved: Whether every zone that its times are read in is proved.
+    """
+
+    is_proved: bool
+
+
+def judge_source(evidence: Evidence, layout: Layout, *, warn: Callable[[str], None]) -> Verdict:
+    """
+    Judge a source as a whole.
+
+    Args:
+        layout: With the user's overrides.
+        warn: Told what is doubtful and no reason to refuse, a line each; also where the source is refused then.
+
+    Raises:
+        RefusedError: If its values were surely read wrong.
+    """
+    for warning in header_warnings(evidence.header, layout):
+        warn(warning)
+    return Verdict(is_proved=check_clocks(evidence.proofs, layout, warn=warn))
