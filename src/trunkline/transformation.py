@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from trunkline.blocks import Lines, RejectTable, TextBlock, TypedBlock, TypedTotals
 from trunkline.cache.port import BlockCache
 from trunkline.clock_proof import second_clock
+from trunkline.fields.decided import decide
 from trunkline.fields.judging import NO_REJECTS, Judged, judge, sorted_rejects
 from trunkline.fields.parsed import Fault
 from trunkline.fields.parsing import field_text, parse_field
@@ -123,10 +124,12 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
     batch, lines = _without_skipped(text, layout, places)
     columns: dict[str, pa.Array] = {}
     judgements: dict[str, Judged] = {}
-    for field in sorted(layout.fields, key=lambda field: layout.clock_of(field.name) is not None):
+    for field in sorted(layout.fields, key=lambda field: _turn(field, layout)):
         said = field_text(field, layout, *_columns_of(field, batch, places))
         clock = layout.clock_of(field.name)
         parsed = parse_field(field, layout, said, None if clock is None else _witness(columns, clock))
+        if isinstance(field, TextField) and field.when is not None:
+            parsed = decide(parsed, field.when, columns)
         columns |= zip((column.name for column in field.columns), parsed.columns, strict=True)
         judgements[field.name] = Judged(field=field.name, text=said.text, faults=parsed.faults)
     columns = {column.name: columns[column.name] for field in layout.fields for column in field.columns}
@@ -145,6 +148,13 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
         read=text.read,
         filtered=text.batch.num_rows - batch.num_rows,
     )
+
+
+def _turn(field: AnyField, layout: Layout) -> int:
+    """Return when a field is parsed: after the clocks that settle it, and after the fields that decide about it."""
+    if isinstance(field, TextField) and field.when is not None:
+        return 2
+    return int(layout.clock_of(field.name) is not None)
 
 
 def _witness(columns: Mapping[str, pa.Array], clock: SecondClock) -> Witness:
@@ -176,13 +186,12 @@ def _without_skipped(text: TextBlock, layout: Layout, places: Places) -> tuple[p
 def _columns_of(
     field: AnyField, batch: pa.RecordBatch, places: Places
 ) -> tuple[list[pa.StringArray], pa.StringArray | None]:
-    """Return the text columns of a field, and that of its currencies; one that the CSV lacks is all null."""
+    """Return the text columns of a field, and that beside them; one that the CSV lacks is all null."""
 
     def column(wanted: str | int) -> pa.StringArray:
         return batch.column(places[wanted]) if wanted in places else pa.nulls(batch.num_rows, pa.string())
 
-    currency_from = field.currency_from if isinstance(field, MoneyField) else None
-    return [column(wanted) for wanted in field.columns_read], None if currency_from is None else column(currency_from)
+    return [column(wanted) for wanted in field.columns_read], None if field.beside is None else column(field.beside)
 
 
 def _extra(batch: pa.RecordBatch, layout: Layout) -> pa.StringArray:

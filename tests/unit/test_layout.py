@@ -170,7 +170,7 @@ def test_all_mistakes_of_a_file_come_at_once():
         'fields.b.curency: unknown key, did you mean "currency"?',
         f"fields #3: type is missing, expected one of {', '.join(FIELD_TYPES)}",
         "fields.d.format: format '%Q' has '%Q', expected one of %Y %y %m %d %H %I %M %S %-m %-d %-H %-I %b %B %a %A %p "
-        "%f %N %z %% %T %F %R %D",
+        "%f %N %z %% %e %T %F %R %D",
         'event_tme: unknown key, did you mean "event_time"?',
     ]
 

@@ -38,17 +38,21 @@ WHOLE: dict[str, Any] = {
     "skip": [{"column": "k", "in": ["2"]}],
     "fields": list(FIELDS.values()),
 }
-OF_ALL_FIELDS: dict[str, Any] = {"column": "z", "required": True, "join": "T", "aliases": ["zz"], "nulls": ["", "-"]}
+OF_ALL_FIELDS: dict[str, Any] = {
+    "column": "z", "required": True, "join": "T", "aliases": ["zz"], "nulls": ["", "-"], "trim": True,
+}  # fmt: skip
 OF_TYPES: dict[str, dict[str, Any]] = {
-    "text": {"allowed": ["X"], "pattern": "X", "map": {"X": "y"}, "other": "z"},
+    "text": {"allowed": ["X"], "pattern": "X", "map": {"X": "y"}, "other": "z", "when": {"b": "z"}},
     "integer": {"min": 1, "max": 9, "allowed": [1]},
-    "decimal": {"scale": 2, "point": ",", "min": 1, "max": 9},
+    "decimal": {"scale": 2, "point": ",", "implied": 2, "min": 1, "max": 9},
     "money": {
         "scale": 2, "currency": "USD", "currency_from": "x", "currency_aliases": ["xx"], "point": ",", "group": "'",
         "implied": 2, "min": 1, "max": 9,
     },
-    "duration": {"unit": "ms", "scale": 3, "min": 1, "max": 9},
-    "timestamp": {"format": "%d.%m.%Y", "timezone": "UTC", "ambiguous_time": "later"},
+    "duration": {
+        "unit": "ms", "scale": 3, "min": 1, "max": 9, "unit_from": "x", "units": {"S": "s"}, "implied": 2,
+    },
+    "timestamp": {"format": "%d.%m.%Y", "also": "%d.%m.%Y", "timezone": "UTC", "ambiguous_time": "later"},
     "date": {"format": "%d.%m.%Y"},
     "boolean": {"true": ["J"], "false": ["0"]},
     "phone": {"region": "KE"},
@@ -80,10 +84,10 @@ WITHOUT_EFFECT: dict[str, Any] = {
 
 # What gives the same call another key, but for zones (which the books keep for each system).
 CHANGES_KEYS = {
-    *((kind, option) for kind in FIELDS for option in ("column", "join", "nulls")),
-    ("decimal", "scale"), ("decimal", "point"),
+    *((kind, option) for kind in FIELDS for option in ("column", "join", "nulls", "trim")),
+    ("decimal", "scale"), ("decimal", "point"), ("decimal", "implied"),
     *(("money", option) for option in ("scale", "point", "group", "implied", "currency_from")),
-    ("duration", "unit"), ("duration", "scale"),
+    *(("duration", option) for option in ("unit", "scale", "implied", "unit_from", "units")),
     ("timestamp", "format"), ("timestamp", "ambiguous_time"), ("date", "format"),
     ("boolean", "true"), ("boolean", "false"), ("ip", "format"),
     ("defaults", "ambiguous_time"), ("defaults", "nulls"), ("layout", "key"),
@@ -102,6 +106,8 @@ def changed(part, option, value):
     if part in FIELDS:
         field = next(field for field in data["fields"] if field["type"] == part)
         field[option] = not field.get("required", False) if option == "required" else value
+        if option in ("unit_from", "units"):
+            field |= {"unit": None, "unit_from": "v", "units": {"M": "min"}, option: value}
         if part == "timestamp" and option == "required":
             data["event_time"] = None
     elif part == "skip":

@@ -211,6 +211,8 @@ def _is_skipped(layout: Layout, places: Places, row: Row) -> bool:
 def _looks_right(layout: Layout, field: AnyField, places: Places, row: Row) -> bool:
     texts = [_text(column, places, row) for column in field.columns_read]
     nulls = layout.nulls_of(field)
+    if field.trim:
+        texts = [None if text is None else text.strip(" \t") for text in texts]
     if all(text is None or text in nulls for text in texts):
         return not field.required
     return fits(field, field.join.join(text or "" for text in texts))

@@ -16,6 +16,7 @@ from trunkline.fields.time_formats import (
     Name,
     Number,
     Offset,
+    Padding,
     Step,
     steps_of,
 )
@@ -102,7 +103,7 @@ def _fits_text(field: TextField, text: str) -> bool:
 def _fits_timestamp(field: TimestampField, text: str) -> bool:
     if field.is_epoch:
         return _NUMBER.fullmatch(text) is not None
-    return any(fits_format(pattern, text) for pattern in field.format or ISO_TIMESTAMPS)
+    return any(fits_format(pattern, text) for pattern in field.formats or ISO_TIMESTAMPS)
 
 
 def _fits_date(field: DateField, text: str) -> bool:
@@ -110,7 +111,9 @@ def _fits_date(field: DateField, text: str) -> bool:
 
 
 def _fits_duration(field: DurationField, text: str) -> bool:
-    if field.unit == "go":
+    if field.unit == "go_ns" and is_integer(text):
+        return True
+    if field.unit in ("go", "go_ns"):
         return _GO_DURATION.fullmatch(text) is not None
     return is_clock(text) if field.unit == "hms" else _NUMBER.fullmatch(text) is not None
 
@@ -155,6 +158,8 @@ def _step_pattern(step: Step) -> str:
             return (
                 digits if least != 1 else f"(?:{digits}|[1-9]|0)" if part.startswith("hour") else f"(?:{digits}|[1-9])"
             )
+        case Padding():
+            return "(?: (?=[0-9](?![0-9])))?"
         case Name(names=names):
             return f"(?i:{'|'.join(names)})"
         case Fraction(most=most):

@@ -10,7 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from trunkline.fields.text_bytes import Bytes, Ints, Mask, TextBytes
-from trunkline.fields.time_formats import Fraction, Literally, Name, Number, Offset, Part, Step, steps_of
+from trunkline.fields.time_formats import (
+    Fraction,
+    Literally,
+    Name,
+    Number,
+    Offset,
+    Padding,
+    Part,
+    Step,
+    may_fit_alike,
+    steps_of,
+)
 from trunkline.fields.zones import MICROSECONDS
 
 _ZERO = np.uint8(ord("0"))
@@ -76,8 +87,11 @@ def _read_by_width(text: TextBytes, formats: Sequence[str]) -> Clock:
 
 
 def _likely_first(text: TextBytes, formats: Sequence[str]) -> list[str]:
-    """Order the formats by how many of the first values they fit: most columns have one."""
-    if len(formats) == 1:
+    """
+    Order the formats by how many of the first values they fit: most columns have one.  Where a value may fit two,
+    the order that was given decides.
+    """
+    if len(formats) == 1 or may_fit_alike(formats):
         return list(formats)
     sample = text.take(np.arange(min(len(text), _SAMPLE_ROWS)))
     return sorted(formats, key=lambda one: int(_read(sample, steps_of(one)).bad.sum()))
@@ -110,6 +124,8 @@ def _read(text: TextBytes, steps: tuple[Step, ...]) -> Clock:
                 reader.literally(data)
             case Number(part=part, least=least, most=most):
                 reader.parts[part] = reader.number(least, most)
+            case Padding():
+                reader.padding()
             case Name(part=part, names=names):
                 reader.parts[part] = reader.name(names) + (part == "month")  # months count from 1
             case Fraction(most=most):
@@ -174,6 +190,9 @@ class _Reader:
             value = np.where(more, value * kind(10) + digit, value)
             self._move(more)
         return value
+
+    def padding(self) -> None:
+        self._move((self.byte() == ord(" ")) & (self.digit(2) > 9))
 
     def name(self, names: tuple[str, ...]) -> Small:
         value = np.zeros(len(self.text), dtype=np.uint8)

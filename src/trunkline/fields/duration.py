@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trunkline.fields.numerals import NumeralStyle, read_numerals, sign_of
 from trunkline.fields.parsed import Fault, Parsed, decimals, fixed_width
-from trunkline.fields.text_bytes import Ints, Mask, TextBytes, Words
+from trunkline.fields.text_bytes import Ints, Mask, TextBytes, Words, text_bytes
 
 SECONDS: Final = {
     "s": Fraction(1),
@@ -39,7 +41,7 @@ class _Lengths:
     negative: Mask
 
 
-def parse_durations(text: TextBytes, *, unit: str, scale: int = 0) -> Parsed:
+def parse_durations(text: TextBytes, *, unit: str, scale: int = 0, implied: int | None = None) -> Parsed:
     """
     Return durations in seconds: int32, or decimal128(18, scale) with a *scale*.
 
@@ -48,6 +50,7 @@ def parse_durations(text: TextBytes, *, unit: str, scale: int = 0) -> Parsed:
         unit: A key of SECONDS, for numbers with up to six decimals; or ``hms`` for hours:minutes:seconds, where
             minutes and seconds have two digits below 60, hours at least one, and seconds maybe decimals.
         scale: Decimal places of a second.  A duration that needs more is bad, never rounded.
+        implied: Decimals of a number that are not written (``65`` is 6.5 where it is 1), or None.
 
     A negative duration is bad.
     """
@@ -55,7 +58,7 @@ def parse_durations(text: TextBytes, *, unit: str, scale: int = 0) -> Parsed:
     if unit == "hms":
         lengths = _clock_lengths(unsigned, negative, scale)
     else:
-        lengths = _number_lengths(unsigned, negative, SECONDS[unit], scale)
+        lengths = _number_lengths(unsigned, negative, SECONDS[unit], scale, implied)
     expected = _CLOCK if unit == "hms" else f"a number (unit {unit})"
     return Parsed(
         columns=(_column(lengths.units.astype(np.int64), scale),),
@@ -76,8 +79,44 @@ def _column(units: Ints, scale: int) -> pa.Array:
     return decimals(units, scale) if scale else fixed_width(units.astype(np.int32), pa.int32())
 
 
-def _number_lengths(text: TextBytes, negative: Mask, size: Fraction, scale: int) -> _Lengths:
-    found = read_numerals(text, NumeralStyle(scale=_DECIMALS, point="."))
+def parse_durations_by_unit(
+    text: pa.StringArray, said: pa.StringArray, units: Mapping[str, str], *, scale: int, implied: int | None
+) -> Parsed:
+    """
+    Return durations in seconds, as `parse_durations` does, where each record states its unit.
+
+    Args:
+        text: Numbers.
+        said: What each record says about its unit.
+        units: What these words mean, as keys of SECONDS.  A word that is not among them makes its record bad.
+    """
+    meant = pc.index_in(said, pa.array(list(units), pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
+    known = list(units.values())
+    groups = [(known[each] if each >= 0 else "s", np.flatnonzero(meant == each)) for each in np.unique(meant)]
+    parts = [
+        parse_durations(text_bytes(text.take(pa.array(rows))), unit=unit, scale=scale, implied=implied)
+        for unit, rows in groups
+    ]
+    unknown = Fault(code="bad_duration", rows=meant < 0, expected=f"a unit of {', '.join(units)}")
+    faults = [
+        _spread(fault, rows, len(text)) for (_, rows), part in zip(groups, parts, strict=True) for fault in part.faults
+    ]
+    if not parts:
+        return Parsed(columns=(_column(np.zeros(0, dtype=np.int64), scale),))
+    order = np.argsort(np.concatenate([rows for _, rows in groups]), kind="stable")
+    column = pa.concat_arrays([part.columns[0] for part in parts]).take(pa.array(order))
+    return Parsed(columns=(column,), faults=(unknown, *faults))
+
+
+def _spread(fault: Fault, rows: Ints, count: int) -> Fault:
+    """Return a fault of some *rows* as one of all *count*."""
+    whole = np.zeros(count, dtype=np.bool_)
+    whole[rows] = fault.rows
+    return Fault(code=fault.code, rows=whole, expected=fault.expected)
+
+
+def _number_lengths(text: TextBytes, negative: Mask, size: Fraction, scale: int, implied: int | None) -> _Lengths:
+    found = read_numerals(text, NumeralStyle(scale=_DECIMALS, point=".", implied=implied))
     ratio = size * 10**scale / 10**_DECIMALS  # a magnitude is in millionths of the unit
     longest = min(int(Fraction(_LONGEST_S * 10**scale) / ratio), _LARGEST_MAGNITUDE)
     too_long = found.overflow | (found.magnitudes > np.uint64(longest))

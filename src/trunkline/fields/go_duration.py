@@ -22,22 +22,25 @@ _SECONDS: Final = {
 }
 _PART: Final = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(h|ms|m|s|us|\u00b5s|\u03bcs|ns)"
 _WHOLE: Final = re.compile(f"(-?)((?:{_PART})+|0)")
+_BARE: Final = re.compile("-?[0-9]{1,18}")
+_LEAST_BARE_NS: Final = 10**6  # what is less, but is not 0, may be seconds of an old version
 _LONGEST_S: Final = 2**31 - 1  # PostgreSQL integer, as for the other units
 
 _Problem = Literal["bad", "negative", "inexact", "too_long"]
 
 
-def parse_go_durations(text: pa.StringArray, *, scale: int = 0) -> Parsed:
+def parse_go_durations(text: pa.StringArray, *, scale: int = 0, bare_ns: bool = False) -> Parsed:
     """
     Return durations in seconds: int32, or decimal128(18, scale) with a *scale*.
 
     Args:
-        text: Values such as ``1h2m3.5s``, ``250ms`` or ``0``.  A number without its unit is bad: Go reads
-            nanoseconds, and people mean seconds.
+        text: Values such as ``1h2m3.5s``, ``250ms`` or ``0``.
         scale: Decimal places of a second.  A duration that needs more is bad, never rounded.
+        bare_ns: Whether a number without a unit is nanoseconds, as Go has them, from a millisecond on.  Below that,
+            and without it, such a number is bad: people mean seconds.
     """
     coded = text.dictionary_encode()
-    read = [_units(word, scale) for word in coded.dictionary.to_pylist()]
+    read = [_units(_with_unit(word) if bare_ns else word, scale) for word in coded.dictionary.to_pylist()]
     rows = coded.indices.fill_null(0).to_numpy() if len(read) else np.zeros(len(text), dtype=np.int64)
     numbers = np.array([each if isinstance(each, int) else 0 for each in read] or [0], dtype=np.int64)[rows]
 
@@ -55,6 +58,13 @@ def parse_go_durations(text: pa.StringArray, *, scale: int = 0) -> Parsed:
             fault("too_long", "out_of_range", "a duration below 68 years"),
         ),
     )
+
+
+def _with_unit(word: str | None) -> str | None:
+    if word is None or not _BARE.fullmatch(word) or abs(int(word)) < _LEAST_BARE_NS:
+        return word
+    whole, rest = divmod(abs(int(word)), 10**9)  # the pattern takes no more digits than these
+    return f"{'-' if word[0] == '-' else ''}{whole}s{rest}ns"
 
 
 def _units(word: str | None, scale: int) -> int | _Problem:

@@ -84,16 +84,8 @@ def _example(style: MoneyStyle) -> str:
 
 
 def _read_number(text: TextBytes, style: MoneyStyle) -> Numerals:
-    if style.implied is None:
-        return read_numerals(text, NumeralStyle(scale=style.scale, point=style.point, group=style.group))
-    found = read_numerals(text, NumeralStyle())
-    factor = 10 ** (style.scale - style.implied)
-    far = found.magnitudes > _LARGEST // np.uint64(factor)
-    return Numerals(
-        magnitudes=np.where(far, 0, found.magnitudes) * np.uint64(factor),
-        malformed=found.malformed,
-        too_many_decimals=found.too_many_decimals,
-        overflow=found.overflow | far,
+    return read_numerals(
+        text, NumeralStyle(scale=style.scale, point=style.point, group=style.group, implied=style.implied)
     )
 
 

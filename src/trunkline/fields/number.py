@@ -45,22 +45,22 @@ def parse_integers(text: TextBytes) -> Parsed:
     )
 
 
-def parse_decimals(text: TextBytes, *, scale: int, point: str = ".") -> Parsed:
+def parse_decimals(text: TextBytes, *, scale: int, point: str = ".", implied: int | None = None) -> Parsed:
     """
     Return decimals as decimal128(18, scale).
 
     ASCII digits, "-" in front and *point* before the decimals.  More decimals than *scale* are bad, be they
-    zeros: nothing is rounded.
+    zeros: nothing is rounded.  With *implied* decimals, which are not written, only digits: ``120`` is 1.20.
     """
     negative, digits = sign_of(text)
-    found = read_numerals(digits, NumeralStyle(scale=scale, point=point))
+    found = read_numerals(digits, NumeralStyle(scale=scale, point=point, implied=implied))
     values = found.magnitudes.view(np.int64)
     if negative.any():
         values = np.where(negative, -values, values)
     return Parsed(
         columns=(decimals(values, scale),),
         faults=(
-            Fault(code="bad_decimal", rows=found.malformed, expected=f'a number with "{point}" before the decimals'),
+            Fault(code="bad_decimal", rows=found.malformed, expected=_expected(point, implied)),
             Fault(code="bad_decimal", rows=found.too_many_decimals, expected=f"at most {scale} decimals"),
             Fault(
                 code="out_of_range",
@@ -69,3 +69,7 @@ def parse_decimals(text: TextBytes, *, scale: int, point: str = ".") -> Parsed:
             ),
         ),
     )
+
+
+def _expected(point: str, implied: int | None) -> str:
+    return f'a number with "{point}" before the decimals' if implied is None else "a number in digits"

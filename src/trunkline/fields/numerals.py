@@ -11,6 +11,7 @@ from trunkline.fields.text_bytes import MAX_REACH, Ints, Mask, TextBytes, Words
 MINUS = ord("-")
 _ZERO = np.uint8(ord("0"))
 _POWERS = np.array([10**exponent for exponent in range(19)], dtype=np.uint64)
+_LARGEST = np.uint64(2**64 - 1)
 _NO_POINT = -1
 _SEPARATED_EVERY = 4  # three digits and the character between the groups
 
@@ -24,11 +25,13 @@ class NumeralStyle:
         scale: Decimal places of the result.
         point: Character before the decimals, or None where only whole numbers are allowed.
         group: Character between groups of three digits, or None where there is none.
+        implied: Decimals that are not written, at most the scale (``120`` is 1.20 where it is 2); None: as written.
     """
 
     scale: int = 0
     point: str | None = None
     group: str | None = None
+    implied: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +54,8 @@ class Numerals:
 
 def read_numerals(text: TextBytes, style: NumeralStyle) -> Numerals:
     """Read unsigned numbers: ASCII digits, at least one, and what *style* allows among them."""
+    if style.implied is not None:
+        return _read_implied(text, style.scale - style.implied)
     found = _to_fill(len(text))
     found.malformed[:] = (text.lengths <= 0) | (text.lengths > MAX_REACH)
     places = _NO_POINT if style.point is None else _decimal_places(text, style.point)
@@ -64,6 +69,18 @@ def read_numerals(text: TextBytes, style: NumeralStyle) -> Numerals:
         _read_alike(text.take(rows), part, int(decimals), style)
         _put(found, rows, part)
     return found
+
+
+def _read_implied(text: TextBytes, missing: int) -> Numerals:
+    """Read whole numbers that lack their last *missing* decimal places."""
+    found = read_numerals(text, NumeralStyle())
+    far = found.magnitudes > _LARGEST // _POWERS[missing]
+    return Numerals(
+        magnitudes=np.where(far, 0, found.magnitudes) * _POWERS[missing],
+        malformed=found.malformed,
+        too_many_decimals=found.too_many_decimals,
+        overflow=found.overflow | far,
+    )
 
 
 def _to_fill(rows: int) -> Numerals:

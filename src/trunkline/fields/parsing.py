@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.fields.duration import parse_durations
+from trunkline.fields.duration import parse_durations, parse_durations_by_unit
 from trunkline.fields.go_duration import parse_go_durations
 from trunkline.fields.money import MoneyStyle, parse_money
 from trunkline.fields.number import parse_decimals, parse_integers
@@ -51,16 +51,16 @@ class FieldText:
     Attributes:
         text: The field's own text, without nulls.
         absent: Which records say nothing, be it with a word that means so.
-        currencies: ISO 4217 codes from the column that the field names for them, or None.
+        beside: What the column says that the field names for its currencies or units, or None.
     """
 
     text: pa.StringArray
     absent: Mask
-    currencies: pa.StringArray | None = None
+    beside: pa.StringArray | None = None
 
 
 def field_text(
-    field: AnyField, layout: Layout, columns: list[pa.StringArray], currencies: pa.StringArray | None
+    field: AnyField, layout: Layout, columns: list[pa.StringArray], beside: pa.StringArray | None
 ) -> FieldText:
     """
     Return the text of a field.
@@ -69,13 +69,15 @@ def field_text(
         field: A field of *layout*.
         layout: Says which texts mean NULL.
         columns: The field's own CSV columns, at least one; several are joined, and absent where all are.
-        currencies: The CSV column with the currencies, or None.
+        beside: The CSV column with the currencies or units, or None.
     """
     nulls = layout.nulls_of(field)
+    if field.trim:
+        columns = [pc.utf8_trim(column, " \t") for column in columns]
     absent = reduce(np.logical_and, [_is_any(column, nulls) for column in columns])
     parts = [pc.fill_null(column, "") if column.null_count else column for column in columns]
     text = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, field.join)
-    return FieldText(text=text, absent=absent, currencies=currencies)
+    return FieldText(text=text, absent=absent, beside=beside)
 
 
 def _is_any(text: pa.StringArray, words: tuple[str, ...]) -> Mask:
@@ -121,13 +123,11 @@ def _parse(field: AnyField, layout: Layout, said: FieldText, witness: Witness | 
         case IntegerField():
             return parse_integers(text_bytes(text))
         case DecimalField():
-            return parse_decimals(text_bytes(text), scale=field.scale, point=field.point)
+            return parse_decimals(text_bytes(text), scale=field.scale, point=field.point, implied=field.implied)
         case MoneyField():
-            return parse_money(text_bytes(text), _money_style(field), said.currencies)
-        case DurationField(unit="go"):
-            return parse_go_durations(text, scale=field.scale)
+            return parse_money(text_bytes(text), _money_style(field), said.beside)
         case DurationField():
-            return parse_durations(text_bytes(text), unit=field.unit, scale=field.scale)
+            return _parse_durations(field, said)
         case TimestampField():
             return _parse_timestamps(field, layout, text, witness)
         case DateField():
@@ -156,12 +156,21 @@ def _money_style(field: MoneyField) -> MoneyStyle:
     )
 
 
+def _parse_durations(field: DurationField, said: FieldText) -> Parsed:
+    if field.units is not None and said.beside is not None:
+        return parse_durations_by_unit(said.text, said.beside, field.units, scale=field.scale, implied=field.implied)
+    unit = field.unit or "s"
+    if unit in ("go", "go_ns"):
+        return parse_go_durations(said.text, scale=field.scale, bare_ns=unit == "go_ns")
+    return parse_durations(text_bytes(said.text), unit=unit, scale=field.scale, implied=field.implied)
+
+
 def _parse_timestamps(field: TimestampField, layout: Layout, text: pa.StringArray, witness: Witness | None) -> Parsed:
     if field.is_epoch:
         return parse_epochs(text_bytes(text), unit=field.format[0])
     return parse_timestamps(
         text_bytes(text),
-        formats=field.format,
+        formats=field.formats,
         zone=layout.zone_of(field),
         ambiguous_time=layout.ambiguous_time_of(field),
         witness=witness,

@@ -2,12 +2,14 @@
 
 Source: the directives and what they mean, Python's `datetime.strptime`.  Stricter here: a number has all its
 digits (`%m` is two), whitespace is itself, and there are no locales.  Added: `%-d`, `%-m`, `%-H`, `%-I` take
-one digit or two, and `%N` decimals up to nanoseconds, as GNU date writes them.
+one digit or two, `%e` is a day padded with a blank, as C's asctime() writes it, and `%N` decimals up to nanoseconds,
+as GNU date writes them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -46,6 +48,11 @@ class Number:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Padding:
+    """One blank where a number of one digit follows, nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Name:
     """One of *names*, in upper or lower case; its place in the list is the value."""
 
@@ -68,7 +75,7 @@ class Offset:
     """``Z``, ``+hhmm``, ``+hh:mm`` or ``+hh``."""
 
 
-Step = Literally | Number | Name | Fraction | Offset
+Step = Literally | Number | Padding | Name | Fraction | Offset
 
 _DIRECTIVES: Final[dict[str, Step]] = {
     "Y": Number(part="year", least=4, most=4),
@@ -114,10 +121,12 @@ def steps_of(pattern: str) -> tuple[Step, ...]:
             steps.append(Literally(data=piece["text"].encode()))
         elif directive in _SHORTHANDS:
             steps.extend(steps_of(_SHORTHANDS[directive]))
+        elif directive == "e":
+            steps += [Padding(), _DIRECTIVES["-d"]]
         elif directive in _DIRECTIVES:
             steps.append(_DIRECTIVES[directive])
         else:
-            known = " ".join(f"%{name}" for name in (*_DIRECTIVES, *_SHORTHANDS))
+            known = " ".join(f"%{name}" for name in (*_DIRECTIVES, "e", *_SHORTHANDS))
             raise ValueError(f"format {pattern!r} has '%{directive}', expected one of {known}")
     return tuple(steps)
 
@@ -142,3 +151,17 @@ def check_format(pattern: str) -> None:
         raise ValueError(f"format {pattern!r} has {', '.join(twice)} twice, expected it once")
     if ("hour12" in found) != ("pm" in found):
         raise ValueError(f"format {pattern!r} has one of %I and %p, expected both or %H")
+
+
+def may_fit_alike(formats: Sequence[str]) -> bool:
+    """Whether a text may fit two of *formats*, so that their order decides what it means (day and month, say)."""
+    return len({_skeleton(pattern) for pattern in formats}) < len(formats)
+
+
+def _skeleton(pattern: str) -> tuple[object, ...]:
+    """Return what tells a format from another by looks alone: its literal text, and where numbers and names are."""
+    return tuple(
+        step.data if isinstance(step, Literally) else type(step)
+        for step in steps_of(pattern)
+        if not isinstance(step, Padding)
+    )

@@ -28,12 +28,13 @@ from pydantic import (
 )
 
 from trunkline.fields.clocks import check_zone
-from trunkline.fields.time_formats import check_format
+from trunkline.fields.time_formats import ISO_TIMESTAMPS, check_format
 
 ColumnRef = str | int
 """A CSV column: its name in the header, or its position from 1."""
 
-DurationUnit = Literal["hms", "go", "s", "ms", "us", "min", "h", "6s", "0.1min"]
+PlainUnit = Literal["s", "ms", "us", "min", "h", "6s", "0.1min"]
+DurationUnit = Literal["hms", "go", "go_ns"] | PlainUnit
 EPOCHS = ("epoch_s", "epoch_ms", "epoch_us")
 E164, RAW, CURRENCY = "_e164", "_raw", "currency"
 LONGEST_NAME = 63  # bytes of a PostgreSQL identifier (its manual, "Identifiers and Key Words")
@@ -154,6 +155,10 @@ Columns = Annotated[
     WithJsonSchema({IN_WORDS: "text, position or list"}),
 ]
 Number = Annotated[Decimal, Field(allow_inf_nan=False)]
+Implied = Annotated[
+    StrictInt | None,
+    Field(ge=0, le=_MOST_DIGITS, description="Decimals that are not written: 2 makes `120` 1.20."),
+]
 AmbiguousTime = Literal["reject", "earlier", "later"]
 
 
@@ -168,6 +173,8 @@ class FieldBase(Part):
 
     KEY_OPTIONS: ClassVar[tuple[str, ...]] = ()
     """The type's own options that change its key value; the others only decide what is rejected or shown."""
+    LATER_KEY_OPTIONS: ClassVar[tuple[str, ...]] = ()
+    """Such options that came later: where they are not set, the fingerprint is that of before."""
 
     column: Columns = Field(
         description="Header name, position from 1, or a list of these, whose texts are joined by `join`."
@@ -181,6 +188,7 @@ class FieldBase(Part):
     nulls: tuple[StrictStr, ...] | None = Field(
         default=None, description="Texts that mean NULL in this field; by default those of `[defaults]`."
     )
+    trim: StrictBool = Field(default=False, description="Blanks around the text are left out, as in padded numbers.")
 
     @property
     def columns_read(self) -> tuple[ColumnRef, ...]:
@@ -188,9 +196,14 @@ class FieldBase(Part):
         return self.column if isinstance(self.column, tuple) else (self.column,)
 
     @property
+    def beside(self) -> ColumnRef | None:
+        """The CSV column with what the field must know beside its own text: a currency, or a unit."""
+        return None
+
+    @property
     def all_columns_read(self) -> tuple[ColumnRef, ...]:
         """The CSV columns that the field needs, also beside its own text."""
-        return self.columns_read
+        return self.columns_read if self.beside is None else (*self.columns_read, self.beside)
 
     @property
     def names_of(self) -> Mapping[ColumnRef, tuple[str, ...]]:
@@ -210,7 +223,9 @@ class FieldBase(Part):
 
     def key_options(self) -> Mapping[str, Any]:
         """Return the options that change the field's value in a record key."""
-        return {name: getattr(self, name) for name in ("column", "join", *self.KEY_OPTIONS)}
+        options = {name: getattr(self, name) for name in ("column", "join", *self.KEY_OPTIONS)}
+        later = {name: getattr(self, name) for name in ("trim", *self.LATER_KEY_OPTIONS)}
+        return options | {name: value for name, value in later.items() if value}
 
     def _column(
         self, pg_type: str, arrow_type: str, *, name: str | None = None, nullable: bool = False, source: str = ""
@@ -227,6 +242,11 @@ class FieldBase(Part):
 
 def _decimal(scale: int) -> tuple[str, str]:
     return f"numeric({_MOST_DIGITS},{scale})", f"decimal128({_MOST_DIGITS}, {scale})"
+
+
+def _check_implied(implied: int | None, most: int) -> None:
+    if implied is not None and implied > most:
+        raise ValueError(f"implied is {implied}, expected at most the scale, {most}")
 
 
 def _check_range(low: Decimal | int | None, high: Decimal | int | None) -> None:
@@ -247,6 +267,11 @@ class TextField(FieldBase):
         description="Text to canonical name; NAME_raw keeps the text as written. Others are rejected, or `other`.",
     )
     other: StrictStr | None = Field(default=None, description="Canonical name of every text that `map` does not have.")
+    when: dict[StrictStr, StrictStr] | None = Field(
+        default=None,
+        description="Another field to canonical name: a record with a value there, other than 0, has that name, "
+        "whatever `map` says of its text.",
+    )
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -256,8 +281,9 @@ class TextField(FieldBase):
 
     @model_validator(mode="after")
     def _other_than_mapped(self) -> Self:
-        if self.other is not None and self.map is None:
-            raise ValueError("found other without map, expected both or none")
+        for key in ("other", "when"):
+            if getattr(self, key) is not None and self.map is None:
+                raise ValueError(f"found {key} without map, expected both or none")
         return self
 
 
@@ -283,12 +309,14 @@ class DecimalField(FieldBase):
     """An exact decimal number."""
 
     KEY_OPTIONS = ("scale", "point")
+    LATER_KEY_OPTIONS = ("implied",)
 
     type: Literal["decimal"]
     scale: StrictInt = Field(
         default=6, ge=0, le=_MOST_DIGITS, description="Decimal places of the column; more in a record are a reject."
     )
     point: Literal[".", ","] = Field(default=".", description="Character before the decimals.")
+    implied: Implied = None
     min: Number | None = Field(default=None, description="Smallest number that is not rejected.")
     max: Number | None = Field(default=None, description="Largest number that is not rejected.")
 
@@ -299,6 +327,7 @@ class DecimalField(FieldBase):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         _check_range(self.min, self.max)
+        _check_implied(self.implied, self.scale)
         return self
 
 
@@ -327,9 +356,7 @@ class MoneyField(FieldBase):
     group: Literal[",", ".", " ", "'"] | None = Field(
         default=None, description="Character between groups of three digits; none is allowed without it."
     )
-    implied: StrictInt | None = Field(
-        default=None, ge=0, le=_MOST_DIGITS, description="Decimals that are not written: 2 makes `120` 1.20."
-    )
+    implied: Implied = None
     min: Number | None = Field(default=None, description="Smallest amount that is not rejected.")
     max: Number | None = Field(default=None, description="Largest amount that is not rejected.")
 
@@ -339,8 +366,8 @@ class MoneyField(FieldBase):
         return CURRENCY if self.name == "cost" else f"{self.name}_{CURRENCY}"
 
     @property
-    def all_columns_read(self) -> tuple[ColumnRef, ...]:
-        return self.columns_read if self.currency_from is None else (*self.columns_read, self.currency_from)
+    def beside(self) -> ColumnRef | None:
+        return self.currency_from
 
     @property
     def names_of(self) -> Mapping[ColumnRef, tuple[str, ...]]:
@@ -363,8 +390,7 @@ class MoneyField(FieldBase):
             raise ValueError("found currency and currency_from, expected one of them")
         if self.point == self.group:
             raise ValueError(f'point and group are both "{self.point}", expected two characters')
-        if self.implied is not None and self.implied > self.scale:
-            raise ValueError(f"implied is {self.implied}, expected at most the scale, {self.scale}")
+        _check_implied(self.implied, self.scale)
         return self
 
 
@@ -372,22 +398,43 @@ class DurationField(FieldBase):
     """How long something took, in seconds: integer, or with `scale` numeric."""
 
     KEY_OPTIONS = ("unit", "scale")
+    LATER_KEY_OPTIONS = ("implied", "unit_from", "units")
 
     type: Literal["duration"]
-    unit: DurationUnit = Field(
-        description="What is written: `hms` is hours:minutes:seconds, `go` `1h2m3.5s`, `6s` and `0.1min` six seconds."
+    unit: DurationUnit | None = Field(
+        default=None,
+        description="What is written: `hms` is hours:minutes:seconds, `go` `1h2m3.5s`, `go_ns` the same with "
+        "nanoseconds where no unit is written, `6s` and `0.1min` six seconds.",
     )
+    unit_from: OneColumn | None = Field(
+        default=None, description="Column with the unit of each record, instead of `unit`."
+    )
+    units: dict[StrictStr, PlainUnit] | None = Field(
+        default=None, description='What the texts of that column mean, such as `{ SEC = "s", MIN = "min" }`.'
+    )
+    implied: Implied = None
     scale: StrictInt = Field(default=0, ge=0, le=6, description="Decimal places of a second; more are a reject.")
     min: Number | None = Field(default=None, ge=0, description="Shortest duration that is not rejected, in seconds.")
     max: Number | None = Field(default=None, ge=0, description="Longest duration that is not rejected, in seconds.")
+
+    @property
+    def beside(self) -> ColumnRef | None:
+        return self.unit_from
 
     @property
     def columns(self) -> tuple[Column, ...]:
         return (self._column(*_decimal(self.scale)) if self.scale else self._column("integer", "int32"),)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _consistent(self) -> Self:
         _check_range(self.min, self.max)
+        if (self.unit is None) == (self.unit_from is None):
+            raise ValueError("expected either unit or unit_from")
+        if (self.units is None) != (self.unit_from is None):
+            raise ValueError("expected unit_from and units together")
+        if self.implied is not None and self.unit in ("hms", "go", "go_ns"):
+            raise ValueError(f"found implied with unit {self.unit}, expected a unit of plain numbers")
+        _check_implied(self.implied, 6)
         return self
 
 
@@ -400,6 +447,11 @@ class TimestampField(FieldBase):
     format: Formats = Field(
         default=(),
         description="strptime format, a list of them, `epoch_s`, `epoch_ms` or `epoch_us`; by default ISO 8601.",
+    )
+    also: Formats = Field(
+        default=(),
+        description="More strptime formats, for texts that fit none of `format`. Unlike there, adding one changes no "
+        "key, so calls that are loaded stay the same calls.",
     )
     timezone: Zone | None = Field(
         default=None, description="Zone of this field, whatever the defaults and `--timezone` say (`UTC` in a header)."
@@ -418,12 +470,23 @@ class TimestampField(FieldBase):
     @property
     def states_offset(self) -> bool:
         """Whether every text says its offset from UTC, so that no zone is needed."""
-        return self.is_epoch or (bool(self.format) and all("%z" in each for each in self.format))
+        return self.is_epoch or (bool(self.format) and all("%z" in each for each in (*self.format, *self.also)))
 
     @property
     def may_state_offset(self) -> bool:
         """Whether a text may say its offset from UTC."""
-        return not self.format or self.is_epoch or any("%z" in each for each in self.format)
+        return not self.format or self.is_epoch or any("%z" in each for each in (*self.format, *self.also))
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """All formats in the order in which they count."""
+        return (*(self.format or ISO_TIMESTAMPS), *self.also) if self.also else self.format
+
+    @model_validator(mode="after")
+    def _no_epoch_also(self) -> Self:
+        if self.also and (self.is_epoch or not set(EPOCHS).isdisjoint(self.also)):
+            raise ValueError("found also with an epoch, expected strptime formats only")
+        return self
 
 
 class DateField(FieldBase):

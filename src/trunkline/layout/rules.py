@@ -34,6 +34,7 @@ def rule_problems(layout: Layout) -> Iterator[str]:
         yield "fields: found none, expected at least one [[fields]]"
     yield from _name_problems(layout)
     yield from _type_problems(layout)
+    yield from _when_problems(layout)
     yield from _key_problems(layout)
     yield from _event_time_problems(layout)
     yield from _sequence_problems(layout)
@@ -65,6 +66,17 @@ def _type_problems(layout: Layout) -> Iterator[str]:
                 f'fields.{field.name}: found type "{field.type}", expected {" or ".join(types)}, as this name means '
                 "the same in every layout"
             )
+
+
+def _when_problems(layout: Layout) -> Iterator[str]:
+    """What decides about a field is itself decided by nothing."""
+    deciders = {each.name: getattr(each, "when", None) for each in layout.fields}
+    for field in layout.fields:
+        for name in getattr(field, "when", None) or ():
+            if name not in deciders:
+                yield f'fields.{field.name}: when has "{name}", which is no field, {suggestion(name, list(deciders))}'
+            elif deciders[name] is not None:
+                yield f"fields.{field.name}: when has {name}, which has a when itself, expected a field without"
 
 
 def _key_problems(layout: Layout) -> Iterator[str]:
