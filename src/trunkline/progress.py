@@ -46,13 +46,11 @@ class Watch:
         self._visible = sys.stderr.isatty() if visible is None else visible
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._started: tuple[str, int | None] = ("", None)
         self._records = 0
         self._lock = Lock()
 
     def __enter__(self) -> Self:
-        if self._visible:
-            self._bar = _bar()
-            self._bar.start()
         return self
 
     def __exit__(
@@ -63,14 +61,24 @@ class Watch:
 
     def start(self, source: str, total_bytes: int | None) -> None:
         self._records = 0
-        if self._bar:
-            self._task = self._bar.add_task(_plain(source), total=total_bytes, records=0)
+        self._started = (source, total_bytes)
 
     def advance(self, bytes: int, records: int) -> None:  # noqa: A002 - the unit is the name
-        if self._bar and self._task is not None:
+        if self._visible:
             with self._lock:
                 self._records += records
-                self._bar.update(self._task, advance=bytes, records=self._records)
+                bar, task = self._drawn()
+                bar.update(task, advance=bytes, records=self._records)
+
+    def _drawn(self) -> tuple[Progress, TaskID]:
+        """Return the bar with the source in work; it is made when a source first gets on, not for unchanged ones."""
+        if self._bar is None:
+            self._bar = _bar()
+            self._bar.start()
+        if self._task is None:
+            source, total_bytes = self._started
+            self._task = self._bar.add_task(_plain(source), total=total_bytes, records=0)
+        return self._bar, self._task
 
     def finish(self, books: Books) -> None:
         self.finished.append(books)

@@ -55,6 +55,20 @@ def test_a_database_without_schema_is_left_as_it_is(empty_database_url):
         assert pending(connection)[0].version == 1
 
 
+def test_the_session_that_was_opened_first_is_used(migrated_url):
+    """Opening the servers takes one session, which is the first that is asked for; what nobody took is closed."""
+    settings = Settings(database_url=migrated_url)
+    with open_servers(settings, {}) as servers:
+        (greeted,) = servers.greeted
+        with closing(servers.connect()) as first, closing(servers.connect()) as second:
+            assert first is greeted
+            assert second is not greeted
+    with open_servers(settings, {}) as servers:
+        (greeted,) = servers.greeted
+
+    assert greeted.closed
+
+
 def test_libpq_names_the_database(migrated_url, monkeypatch):
     """PGHOST and its friends are used where no URL is."""
     parts = urlsplit(migrated_url)

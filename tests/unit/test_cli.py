@@ -94,6 +94,18 @@ def test_help_imports_nothing_heavy():
     assert done.stderr == "0 []\n"
 
 
+def test_a_command_imports_no_other_command():
+    """Whoever calls one command does not pay for the rest."""
+    script = (
+        "import sys; from trunkline.cli.app import execute; execute(['layouts', 'list', '--help']);"
+        "print(sorted(name for name in sys.modules if name.startswith('trunkline.cli.')), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules = ["app", "commands", "layouts", "options", "plain_table", "report"]
+
+    assert done.stderr == f"{[f'trunkline.cli.{name}' for name in modules]}\n"
+
+
 def test_the_module_is_the_command_line():
     """`python -m trunkline` does what `trunkline` does."""
     command = [sys.executable, "-m", "trunkline", "--version"]

@@ -8,10 +8,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
 from trunkline.books.account import Books, CacheCounts, Totals
 from trunkline.cli.report import (
     BOOKS_COLUMNS,
+    _table,
     cell,
     error_line,
     print_books,
@@ -95,6 +99,30 @@ def test_a_table_in_a_pipe_cuts_nothing():
 
     assert header.split() == ["load", "message"]
     assert row.split() == ["7", "x" * 400]
+
+
+def test_a_row_in_a_pipe_is_a_line():
+    """What would break a line, or move a cursor, is escaped; wide characters take two columns."""
+    file = io.StringIO()
+    print_table(("source", "status"), [("a\nb\t", "failed"), ("通話.csv", "loaded")], file=file)
+
+    assert file.getvalue().splitlines() == ["source    status", "a\\nb\\t    failed", "通話.csv  loaded"]
+
+
+CELLS = st.one_of(st.text("ab \u00e9[]\u901a", max_size=9), st.integers(), st.none())
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=5), st.booleans())
+def test_a_pipe_sees_what_rich_would_write(rows, header):
+    """The plain table is that of rich, without the blanks at the ends of its lines."""
+    file, reference = io.StringIO(), io.StringIO()
+    columns = ("source", "\u901a", "read")
+    print_table(columns, rows, file=file, header=header)
+    Console(file=reference, width=1_000, highlight=False).print(_table(columns, rows, ruled=False, header=header))
+
+    expected = [line.rstrip() for line in reference.getvalue().splitlines()] if rows or header else []
+
+    assert file.getvalue().splitlines() == expected
 
 
 class Terminal(io.StringIO):

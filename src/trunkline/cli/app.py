@@ -1,4 +1,4 @@
-"""The command line: puts the groups of commands together, and turns every end into one exit code.
+"""The command line: calls the command that is named (`cli.commands`), and turns every end into one exit code.
 
 Modules of the command line import what a command needs inside its function: pandas, pyarrow, psycopg2 and
 pydantic cost up to 1.4 seconds, which `--help`, a typing mistake or a list of loads must not pay.
@@ -16,14 +16,14 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
 from trunkline import __version__
-from trunkline.cli import books, check, config, db, inspect, layouts, rejects, run, sample
+from trunkline.cli.commands import ProgramGroup
 from trunkline.cli.options import HELP_SETTINGS, Invocation
 from trunkline.cli.report import error_line, print_line, render_json
 from trunkline.errors import TrunklineError, UsageError
@@ -33,21 +33,13 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 app = typer.Typer(
     name="trunkline",
+    cls=ProgramGroup,
     help="Load call logs from CSV files into PostgreSQL: every call once, with books that prove it.",
     epilog="Example: trunkline run calls.csv --layout customer_call_logs",
     add_completion=False,
     no_args_is_help=True,
     context_settings=HELP_SETTINGS,
 )
-run.add_to(app)
-check.add_to(app)
-inspect.add_to(app)
-layouts.add_to(app)
-books.add_to(app)
-rejects.add_to(app)
-db.add_to(app)
-config.add_to(app)
-sample.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -109,22 +101,11 @@ def _outcome(arguments: Sequence[str], invocation: Invocation) -> int:
 def _call(arguments: Sequence[str], invocation: Invocation) -> int:
     """Call the command that *arguments* name.  Typer's own `main` would swallow interrupts on the way."""
     command = get_command(app)
-    _hide_types_of_flags(command)
     try:
         with command.make_context("trunkline", list(arguments), obj=invocation) as context:
             return int(command.invoke(context) or 0)
     except typer.Exit as end:
         return end.exit_code
-
-
-def _hide_types_of_flags(command: Any) -> None:
-    """Leave out the ``<bool>`` that typer's help writes beside an option which takes no value."""
-    context = typer.Context(command, help_option_names=HELP_SETTINGS["help_option_names"])
-    for option in command.get_params(context):
-        if getattr(option, "is_flag", False):
-            option.metavar = ""
-    for inner in getattr(command, "commands", {}).values():
-        _hide_types_of_flags(inner)
 
 
 class TerminatedError(BaseException):

@@ -10,17 +10,16 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from trunkline.books.account import Books, Totals
+from trunkline.cli.plain_table import plain_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from trunkline.errors import TrunklineError
 
-# Wide enough that no cell is cut where nobody's terminal limits it: a log or a pipe is searched, not looked at.
-_PIPE_COLUMNS = 1_000
 _SENTENCE_COLUMNS = 16  # narrower, and a message is a word a line
 
 
@@ -48,7 +47,12 @@ def readable(raw: bytes) -> str:
     >>> readable(b"Nai\xa5robi\x00")
     'Nai\\xa5robi\\x00'
     """
-    text = raw.decode("utf-8", "backslashreplace")
+    return _printable(raw.decode("utf-8", "backslashreplace"))
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -68,17 +72,28 @@ def print_table(
     """
     Print rows under *columns* to *file*, stdout by default.
 
-    Numbers are set to the right.  Cells are never cut in a pipe.  On a terminal sentences wrap; where it is too narrow
-    even so, each row is printed as a block, a column a line, as psql's expanded display does.
+    Numbers are set to the right.  In a pipe each row is a line of its own, and nothing is cut.  On a terminal sentences
+    wrap; where it is too narrow even so, each row is printed as a block, a column a line, as psql's expanded display
+    does.
     """
+    stream = file or sys.stdout
+    cells = [list(row) for row in rows]
+    if stream.isatty():
+        _draw(columns, cells, stream, header=header)
+        return
+    texts = [[_printable(cell(value)) for value in row] for row in cells]
+    right = _numeric(columns, cells) if header else ()
+    for line in plain_lines([columns, *texts] if header else texts, right=right):
+        print(line, file=stream)
+
+
+def _draw(columns: Sequence[str], cells: Sequence[Sequence[object]], terminal: TextIO, *, header: bool) -> None:
+    """Draw a table on a terminal."""
     from rich.console import Console
 
-    stream = file or sys.stdout
-    looked_at = stream.isatty()
-    console = Console(file=stream, width=None if looked_at else _PIPE_COLUMNS, highlight=False)
-    cells = [list(row) for row in rows]
-    if not (looked_at and header and cells and _least_width(columns, cells) > console.width):
-        console.print(_table(columns, cells, ruled=looked_at and header, header=header))
+    console = Console(file=terminal, highlight=False)
+    if not (header and cells and _least_width(columns, cells) > console.width):
+        console.print(_table(columns, cells, ruled=header, header=header))
         return
     for row in cells:
         known = [(name, value) for name, value in zip(columns, row, strict=True) if cell(value)]
@@ -86,17 +101,23 @@ def print_table(
         console.print()
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, ruled: bool, header: bool) -> Table:
+def _numeric(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> set[int]:
+    """Return the places of the columns that hold nothing but numbers."""
+    numbers = int | float | Decimal | None
+    return {place for place in range(len(columns)) if rows and all(isinstance(row[place], numbers) for row in rows)}
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, ruled: bool, header: bool) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    rows = list(rows)
     look = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)} if ruled else {"box": None}
     table = Table(pad_edge=False, show_header=header, **look)
-    for number, column in enumerate(columns):
-        numeric = header and bool(rows) and all(isinstance(row[number], int | float | Decimal | None) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+    numeric = _numeric(columns, rows) if header else set()
+    for place, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if place in numeric else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=place in numeric)
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))  # Text: a name like "[red]" is not markup
     return table

@@ -1,28 +1,42 @@
-"""When work on PostgreSQL is tried again, and how long it waits: only where waiting can help, never forever."""
+"""When work on PostgreSQL is tried again, and how long it waits: only where waiting can help, never forever.
+
+tenacity is imported when something failed: most work succeeds at once.
+"""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 import psycopg2
-from tenacity import Retrying, retry_if_exception
 
 from trunkline.database.errors import translate
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, TrunklineError
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState
+    from tenacity import RetryCallState, Retrying
 
 ATTEMPTS = 7
 LONGEST_S = 60.0
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
 OnRetry = Callable[[str, float], None]
 """Told why an attempt failed, in one line without secrets, and how many seconds it waits for the next."""
+
+
+class Policy(Protocol):
+    """Calls a function until it succeeds or there is no hope."""
+
+    def __call__(
+        self, work: Callable[Parameters, Result], /, *arguments: Parameters.args, **named: Parameters.kwargs
+    ) -> Result:
+        """Return what *work* returns."""
 
 
 def retrying(
@@ -32,7 +46,7 @@ def retrying(
     on_retry: OnRetry | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Retrying:
+) -> Policy:
     """
     Return a policy that calls a function again where waiting can help; after the last attempt its error is raised.
 
@@ -49,6 +63,36 @@ def retrying(
             An attempt that lost its connection after more than this got somewhere: then it is counted from its end.
         on_retry: Told before each wait.
     """
+
+    def policy(
+        work: Callable[Parameters, Result], /, *arguments: Parameters.args, **named: Parameters.kwargs
+    ) -> Result:
+        failed: list[Exception] = []
+        try:
+            return work(*arguments, **named)
+        except Exception as error:
+            if attempts == 1 or not can_help(error):
+                raise
+            failed.append(error)
+
+        def attempt() -> Result:
+            if failed:
+                raise failed.pop()  # that was the first attempt
+            return work(*arguments, **named)
+
+        return _retrying(attempts, seconds, on_retry, sleep, clock)(attempt)
+
+    return policy
+
+
+def _retrying(
+    attempts: int,
+    seconds: float,
+    on_retry: OnRetry | None,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> Retrying:
+    from tenacity import Retrying, retry_if_exception
 
     began = first_failed = clock()
 

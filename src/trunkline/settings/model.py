@@ -18,7 +18,6 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trunkline.errors import SettingsError
 from trunkline.fields.clocks import check_zone
@@ -72,7 +71,6 @@ CurrencyCode = Annotated[StrictStr, AfterValidator(check_currency)]
 SystemName = Annotated[StrictStr, AfterValidator(_check_system)]
 RejectLimit = Annotated[
     MaxRejects,
-    NoDecode,
     BeforeValidator(_parse_max_rejects),
     PlainSerializer(str),
     WithJsonSchema({IN_WORDS: "`N` or `N%`"}),
@@ -95,7 +93,7 @@ class Feed(BaseModel):
     allow_empty: bool | None = Field(default=None, description="Accept a glob that matches nothing.")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """
     Where calls go, what the sources are, and what is accepted.
 
@@ -106,7 +104,7 @@ class Settings(BaseSettings):
         SettingsError: With everything that is wrong.
     """
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
 
     database_url: Annotated[StrictStr, AfterValidator(_check_database_url)] | None = Field(
         default=None,
@@ -161,18 +159,6 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Yield what `repr` shows: no secrets."""
         return [(name, shown_value(name, getattr(self, name))) for name in type(self).model_fields]
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is given counts: the environment is read once, by `resolve_settings`."""
-        return (init_settings,)
 
 
 def shown_value(name: str, value: object) -> object:

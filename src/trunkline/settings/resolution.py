@@ -14,8 +14,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic_settings import EnvSettingsSource
-
 from trunkline.errors import SettingsError
 from trunkline.layout.files import is_path
 from trunkline.problems import suggestion
@@ -156,14 +154,13 @@ def _environment_layer(environ: Mapping[str, str], problems: list[str]) -> _Laye
         for variable, name in misplaced.items()
         if environ.get(variable)
     ]
-    source = EnvSettingsSource(Settings, env_ignore_empty=True)
-    source.env_vars = {
-        variable.lower(): value
-        for variable, value in environ.items()
-        if known.get(variable) not in (None, *NOT_IN_ENVIRONMENT) and value
+    values = {
+        name: environ[variable]
+        for variable, name in known.items()
+        if name not in NOT_IN_ENVIRONMENT and environ.get(variable)
     }
     names = {name: variable for variable, name in known.items()}
-    return _Layer(values=source(), origin="environment", names=names)
+    return _Layer(values=values, origin="environment", names=names)
 
 
 def _instead(name: str) -> str:
