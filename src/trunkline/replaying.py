@@ -314,7 +314,8 @@ def _layout_of(origin: Origin, settings: Settings) -> Layout:
         LayoutError: If there is no layout of that name.
         RefusedError: If the layout has another zone or currency now, and nobody says that this is meant.
     """
-    configured = origin.timezone if origin.tz_source == "configured" else None
+    was_given = origin.tz_source in ("configured", "proved") and "," not in origin.timezone  # who gave it: not known
+    configured = origin.timezone if was_given else None
     layout = load_layout(settings.layout or origin.layout).with_overrides(
         timezone=settings.timezone or configured,
         currency=settings.currency,

@@ -5,10 +5,12 @@ The same stage and publish as in a run, on one connection; nothing here commits,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +32,12 @@ from trunkline.books.writing import (
     begin_load,
     check_terms,
     find_unchanged,
+    note_proof,
     note_reading,
     terms_of,
     unchanged_books,
 )
+from trunkline.clock_proof import check_clocks, prove_clocks
 from trunkline.database.schema import share_schema
 from trunkline.errors import UsageError
 from trunkline.fields.judging import NO_REJECTS
@@ -89,7 +93,8 @@ def load(
         ReloadNeededError: If the table holds this system's calls under another zone, currency or key.
         UsageError: If *calls* lacks a column, or the connection is in autocommit mode.
         SchemaError: If the call table does not fit the layout.
-        RefusedError: If there are rejects, and no call.
+        RefusedError: If there are rejects, and no call; or if second clocks in the records show that times were read
+            in a wrong zone or with day and month the wrong way round, unless the layout says ``wrong_zone = "report"``.
         psycopg2.Error: As the connection raises it.
     """
     if connection.autocommit:
@@ -116,7 +121,10 @@ def load(
                 note_name(cursor, unchanged, layout.sequence, source)
                 return unchanged_books(connection, unchanged, source, Attempts())
             check_terms(cursor, table, terms, ())
+            is_proved = check_clocks(prove_clocks(typed.batch, layout), layout, warn=partial(_warn_of, source))
             opened = begin_load(cursor, terms, content=content, resume_key=None)
+            if is_proved:
+                note_proof(cursor, opened.load_id)
             if isinstance(form := calls.attrs.get("form"), SourceForm):
                 note_reading(cursor, opened.load_id, form)
             _stage(cursor, table, layout, opened, typed, kept)
@@ -135,6 +143,10 @@ def load(
     except UnchangedError as error:  # another session published it since we looked
         with _within(connection):
             return unchanged_books(connection, error.load_id, source, Attempts())
+
+
+def _warn_of(source: str, doubt: str) -> None:
+    warnings.warn(f"{source}: {doubt}", RuntimeWarning, stacklevel=4)  # whoever called `load`
 
 
 @contextmanager
