@@ -152,9 +152,12 @@ class _Run:
     def _layout_of(self, source: Source) -> Layout:
         """Return the layout in force: the one that is named, else the one that is recognised, with its overrides."""
         named = self.settings.layout
-        layout = load_layout(named) if named else _recognised(source)
+        layout = load_layout(named) if named else _recognised(source, self.settings.encoding)
         layout = layout.with_overrides(
-            timezone=self.settings.timezone, currency=self.settings.currency, system=self.settings.system
+            timezone=self.settings.timezone,
+            currency=self.settings.currency,
+            system=self.settings.system,
+            encoding=self.settings.encoding,
         )
         layout.check_complete()
         return layout
@@ -233,10 +236,10 @@ class _Check(_Run):
             return check_source(cursor, job, attempts)
 
 
-def _recognised(source: Source) -> Layout:
+def _recognised(source: Source, encoding: str | None) -> Layout:
     from trunkline.detect.recognition import layout_of  # numpy, for the header: only where no layout is named
 
-    return layout_of(source.sample())
+    return layout_of(source.sample(), encoding)
 
 
 def _ended(name: str, error: TrunklineError) -> Books:

@@ -168,9 +168,11 @@ def test_a_feed_names_its_sources(capsys, pretend, tmp_path):
 def test_flags_reach_the_settings(capsys, pretend):
     """Every option of the command counts."""
     called = pretend(LOADED)
-    run(capsys, "x.csv", "--reload", "--allow-empty", "--max-rejects", "1%", "--currency", "KES", "--redis-url", "none")
+    run(
+        capsys, "x.csv", "--reload", "--allow-empty", "--max-rejects", "1%", "--currency", "KES", "--encoding", "cp1252"
+    )
     settings = called.settings
 
     assert called.sources == ["x.csv"]
     assert (settings.reload, settings.allow_empty, str(settings.max_rejects)) == (True, True, "1%")
-    assert (settings.currency, settings.redis_url) == ("KES", "none")
+    assert (settings.currency, settings.encoding) == ("KES", "cp1252")

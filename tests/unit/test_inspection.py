@@ -159,3 +159,17 @@ def test_the_proof_of_a_zone_is_shown():
         verdicts[zone] = first.clocks["started_at"].verdict
 
     assert verdicts == {"Africa/Nairobi": "proved", "UTC": "wrong_zone"}
+
+
+def test_an_encoding_that_is_stated_counts_everywhere(tmp_path):
+    """Recognising, reading and proposing; the layout that is written needs no flag any more."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(DIRTY.replace(b"Nakuru", "Café".encode()).decode().encode("utf-16-le"))
+    found = look(path, encoding="utf-16-le")
+    proposed = parse_layout(propose_for(str(path), Settings(encoding="utf-16-le"), layout_name="own"), origin="test")
+
+    assert found.layout is not None
+    assert (found.layout.name, found.dialect.encoding) == ("customer_call_logs", "utf-16-le")
+    assert found.first is not None
+    assert [call["destination"] for call in found.first.calls] == ["Nairobi"]
+    assert proposed.dialect.encoding == "utf-16-le"

@@ -12,6 +12,7 @@ from trunkline.cli.options import (
     OUTPUT,
     Config,
     Currency,
+    Encoding,
     Json,
     LayoutName,
     SystemName,
@@ -45,6 +46,7 @@ def inspect(
     system: SystemName = None,
     timezone: Timezone = None,
     currency: Currency = None,
+    encoding: Encoding = None,
     config: Config = None,
     rows: Annotated[
         int, typer.Option("--rows", "-n", metavar="N", min=0, help="First calls to show.", rich_help_panel=OUTPUT)
@@ -59,7 +61,9 @@ def inspect(
     """Show which layout a file is, why, and what its first records become; nothing is loaded."""
     from trunkline.detect.inspection import inspect_source
 
-    settings = resolve(layout=layout, system=system, timezone=timezone, currency=currency, config=config).settings
+    settings = resolve(
+        layout=layout, system=system, timezone=timezone, currency=currency, encoding=encoding, config=config
+    ).settings
     if write is not None:
         _write_layout(write, source, settings)
         settings = settings.model_copy(update={"layout": str(write.absolute())})

@@ -130,6 +130,15 @@ Currency = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Encoding of sources without a byte order mark, such as cp1252, instead of the layout's."
+        " (env: TRUNKLINE_ENCODING)",
+        rich_help_panel=WHAT,
+    ),
+]
 SystemName = Annotated[
     str | None,
     typer.Option(

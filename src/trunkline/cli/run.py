@@ -14,6 +14,7 @@ from trunkline.cli.options import (
     Config,
     Currency,
     DatabaseUrl,
+    Encoding,
     Json,
     LayoutName,
     RedisUrl,
@@ -76,6 +77,7 @@ def run(
     system: SystemName = None,
     timezone: Timezone = None,
     currency: Currency = None,
+    encoding: Encoding = None,
     database_url: DatabaseUrl = None,
     redis_url: RedisUrl = None,
     config: Config = None,
@@ -93,6 +95,7 @@ def run(
         system=system,
         timezone=timezone,
         currency=currency,
+        encoding=encoding,
         database_url=database_url,
         redis_url=redis_url,
         config=config,
@@ -129,7 +132,12 @@ def check_layout(settings: Settings) -> None:
 
     if settings.layout:
         layout = load_layout(settings.layout)
-        layout.with_overrides(timezone=settings.timezone, currency=settings.currency, system=settings.system)
+        layout.with_overrides(
+            timezone=settings.timezone,
+            currency=settings.currency,
+            system=settings.system,
+            encoding=settings.encoding,
+        )
 
 
 def account_for(context: typer.Context, sources: Sequence[str], settings: Settings, *, check: bool) -> int:

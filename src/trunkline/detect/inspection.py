@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from trunkline.detect.first_rows import read_first_rows
 from trunkline.detect.proposal import propose_layout
-from trunkline.detect.recognition import chosen, judge_layout, rank_layouts
+from trunkline.detect.recognition import chosen, judge_layout, rank_layouts, read_in
 from trunkline.errors import LayoutError, TrunklineError
 from trunkline.framing.dialect import SAMPLE_BYTES, resolve_dialect
 from trunkline.layout.files import builtin_layouts, load_layout
+from trunkline.layout.model import Dialect
 from trunkline.sources.source import open_source
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def inspect_source(name: str, settings: Settings, *, rows: int) -> Inspection:
                 reason = str(error)
         return Inspection(
             source=source.name,
-            dialect=resolve_dialect(sample, layout.dialect if layout else None),
+            dialect=resolve_dialect(sample, layout.dialect if layout else Dialect(encoding=settings.encoding)),
             candidates=candidates,
             layout=layout,
             reason=reason,
@@ -109,17 +110,17 @@ def propose_for(name: str, settings: Settings, *, layout_name: str) -> str:
         LayoutError: If it has no records.
     """
     with open_source(name) as source:
-        first = read_first_rows(source.sample())
+        first = read_first_rows(source.sample(), Dialect(encoding=settings.encoding))
     return propose_layout(first, name=layout_name, timezone=settings.timezone, currency=settings.currency)
 
 
 def _recognise(sample: bytes, settings: Settings) -> tuple[tuple[Candidate, ...], Layout | None, str | None]:
     """Return the candidates, the layout in force, and the reason if there is none."""
     if settings.layout:
-        layout = load_layout(settings.layout)
+        layout = _overridden(load_layout(settings.layout), settings)
         named = judge_layout(layout, read_first_rows(sample, layout.dialect).rows)
-        return (named,), _overridden(layout, settings), None
-    ranked = tuple(rank_layouts(sample, builtin_layouts()))
+        return (named,), layout, None
+    ranked = tuple(rank_layouts(sample, read_in(settings.encoding, builtin_layouts())))
     try:
         return ranked, _overridden(chosen(ranked).layout, settings), None
     except LayoutError as error:
@@ -127,7 +128,9 @@ def _recognise(sample: bytes, settings: Settings) -> tuple[tuple[Candidate, ...]
 
 
 def _overridden(layout: Layout, settings: Settings) -> Layout:
-    return layout.with_overrides(timezone=settings.timezone, currency=settings.currency, system=settings.system)
+    return layout.with_overrides(
+        timezone=settings.timezone, currency=settings.currency, system=settings.system, encoding=settings.encoding
+    )
 
 
 def _first_calls(sample: bytes, layout: Layout, rows: int) -> FirstCalls:

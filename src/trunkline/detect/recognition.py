@@ -43,12 +43,13 @@ Choice = Candidate
 """The one candidate that fits."""
 
 
-def layout_of(sample: bytes) -> Layout:
+def layout_of(sample: bytes, encoding: str | None = None) -> Layout:
     """
     Return the built-in layout of a source.
 
     Args:
         sample: The first bytes of the decompressed source.
+        encoding: Of a source without a byte order mark, where the user says so.
 
     Raises:
         LayoutError: If none fits, or several fit alike.
@@ -57,7 +58,7 @@ def layout_of(sample: bytes) -> Layout:
     """
     if not sample.strip():
         raise RefusedError("is empty, expected at least one record")
-    layout = chosen(rank_layouts(sample, builtin_layouts())).layout
+    layout = chosen(rank_layouts(sample, read_in(encoding, builtin_layouts()))).layout
     if layout.refuse is not None:
         raise RefusedError(f"is {layout.name!r}: {layout.refuse}")
     return layout
@@ -76,6 +77,11 @@ def choose_layout(rows: Sequence[Sequence[str]], layouts: Sequence[Layout]) -> C
     """
     first = tuple(tuple(row) for row in rows)
     return chosen(_ranked(judge_layout(layout, first) for layout in layouts))
+
+
+def read_in(encoding: str | None, layouts: Sequence[Layout]) -> list[Layout]:
+    """Return the layouts with the encoding that the user states, if any, in place of their own."""
+    return [layout.with_overrides(encoding=encoding) for layout in layouts]
 
 
 def rank_layouts(sample: bytes, layouts: Sequence[Layout]) -> list[Candidate]:

@@ -20,7 +20,7 @@ Escape = Literal["double", "backslash", "none"]
 SAMPLE_BYTES = 64 * 1024  # enough lines to tell a separator from a letter, little enough to read always
 
 # In the order in which they win a tie: what call logs use most comes first.
-_DELIMITERS = (",", ";", "\t", "|", "^", "~", ":")
+_DELIMITERS = (",", ";", "\t", "|", "^", "~", ":", "\x1f", "\x01")
 _QUOTES = ('"', "'")
 _SAMPLE_LINES = 200
 

@@ -131,6 +131,15 @@ def check_currency(code: str) -> str:
     return code
 
 
+def check_encoding(name: str) -> str:
+    """Return *name* if Python knows an encoding of that name."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise ValueError(f'found "{name}", expected an encoding such as utf-8, latin-1 or cp1252') from None
+    return name
+
+
 def _check_region(code: str) -> str:
     if not re.fullmatch("[A-Z]{2}", code):
         raise ValueError(f'found "{code}", expected an ISO 3166 country code such as KE')

@@ -29,6 +29,7 @@ from trunkline.layout.fields import (
     TimestampField,
     Zone,
     check_currency,
+    check_encoding,
 )
 from trunkline.layout.rules import SYSTEM, rule_problems
 from trunkline.layout.versions import RESULT_VERSION, version_of
@@ -36,7 +37,7 @@ from trunkline.layout.versions import RESULT_VERSION, version_of
 _NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "sequence", "wrong_zone"}
 _OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
 _TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
-_ASCII_CHARACTER = re.compile(r"[\t -~]")
+_ASCII_CHARACTER = re.compile(r"[\x01-\x09\x0b\x0c\x0e-\x7f]")  # neither NUL nor a line end
 
 
 def _check_layout_name(name: str) -> str:
@@ -64,14 +65,6 @@ def _check_quote(text: str) -> str:
     return text if text == "" else _check_character(text)
 
 
-def _check_encoding(name: str) -> str:
-    try:
-        "".encode(name)
-    except (LookupError, ValueError):
-        raise ValueError(f'found "{name}", expected an encoding such as utf-8, latin-1 or cp1252') from None
-    return name
-
-
 class Dialect(Part):
     """How the bytes of the file become fields.  What is absent is detected."""
 
@@ -91,7 +84,7 @@ class Dialect(Part):
         default=None, ge=1, description="Lines of the header; the names are in the first."
     )
     skip_lines: StrictInt | None = Field(default=None, ge=0, description="Lines before the header that are no records.")
-    encoding: Annotated[StrictStr, AfterValidator(_check_encoding)] | None = Field(
+    encoding: Annotated[StrictStr, AfterValidator(check_encoding)] | None = Field(
         default=None, description="Python's name of the encoding."
     )
     multiline: StrictBool | None = Field(default=None, description="Whether a quoted field may hold line ends.")
@@ -362,7 +355,12 @@ class Layout(Part):
         raise KeyError(name)
 
     def with_overrides(
-        self, *, timezone: str | None = None, currency: str | None = None, system: str | None = None
+        self,
+        *,
+        timezone: str | None = None,
+        currency: str | None = None,
+        system: str | None = None,
+        encoding: str | None = None,
     ) -> Layout:
         """
         Return the layout with what the user says in place of what it says itself.
@@ -371,6 +369,7 @@ class Layout(Part):
             timezone: Zone of times without one, in place of that of `[defaults]`.  A field with its own keeps it.
             currency: ISO 4217 code of all amounts whose record does not state it.
             system: Name of the switch, PBX or portal; "" is none.
+            encoding: Python's name of the encoding, in place of that of `[dialect]`.  A byte order mark overrides it.
 
         Raises:
             SettingsError: If one of them cannot be used, or the layout has amounts in several currencies.
@@ -385,6 +384,9 @@ class Layout(Part):
             layout = layout.model_copy(
                 update={"fields": tuple(self._in_currency(field, code) for field in self.fields)}
             )
+        if encoding is not None:
+            dialect = self.dialect.model_copy(update={"encoding": _checked("encoding", encoding, check_encoding)})
+            layout = layout.model_copy(update={"dialect": dialect})
         if system is not None:
             layout._system = system or None
         return layout

@@ -21,7 +21,7 @@ from pydantic import (
 
 from trunkline.errors import SettingsError
 from trunkline.fields.clocks import check_zone
-from trunkline.layout.fields import IN_WORDS, check_currency
+from trunkline.layout.fields import IN_WORDS, check_currency, check_encoding
 from trunkline.problems import Place, problems_of
 from trunkline.settings.limits import MaxRejects
 from trunkline.settings.masking import MASK, mask_url
@@ -68,6 +68,7 @@ def _parse_max_rejects(value: object) -> object:
 
 Zone = Annotated[StrictStr, AfterValidator(check_zone)]
 CurrencyCode = Annotated[StrictStr, AfterValidator(check_currency)]
+Encoding = Annotated[StrictStr, AfterValidator(check_encoding)]
 SystemName = Annotated[StrictStr, AfterValidator(_check_system)]
 RejectLimit = Annotated[
     MaxRejects,
@@ -89,6 +90,7 @@ class Feed(BaseModel):
     system: SystemName | None = Field(default=None, description="Switch, PBX or portal that writes the sources.")
     timezone: Zone | None = Field(default=None, description="Zone of times without one.")
     currency: CurrencyCode | None = Field(default=None, description="Currency of amounts without one.")
+    encoding: Encoding | None = Field(default=None, description="Encoding of sources without a byte order mark.")
     max_rejects: RejectLimit | None = Field(default=None, description="Refuse a source with more rejects than this.")
     allow_empty: bool | None = Field(default=None, description="Accept a glob that matches nothing.")
 
@@ -130,6 +132,10 @@ class Settings(BaseModel):
     timezone: Zone | None = Field(default=None, description="Zone of times without one, in place of the layout's.")
     currency: CurrencyCode | None = Field(
         default=None, description="ISO 4217 currency of amounts without one, in place of the layout's."
+    )
+    encoding: Encoding | None = Field(
+        default=None,
+        description="Encoding of sources without a byte order mark, such as `cp1252`, in place of the layout's.",
     )
     max_rejects: RejectLimit | None = Field(
         default=None, description="Refuse a source with more rejects than this, `N` or `N%`; no limit without it."
