@@ -40,6 +40,53 @@ def test_delimiter_and_quote_are_found(text, delimiter, quote):
     assert (resolved.delimiter, resolved.quote) == (delimiter, quote)
 
 
+@pytest.mark.parametrize(
+    ("damaged", "delimiter"),
+    [(CALLS.replace(",", "", 1), ","), (CALLS.replace(",", ",,", 1), ","), ("1001;1,20;a;b\n", ";")],
+)
+def test_much_damage_does_not_change_the_delimiter(damaged, delimiter):
+    """Four of ten records are damaged; what is once in each of them, as in a time or an amount, is no separator."""
+    good = CALLS if delimiter == "," else "1001;1,20;a\n"
+    header = "a,b,c,d,e\n" if delimiter == "," else "a;b;c\n"
+
+    assert resolve_dialect((header + good * 60 + damaged * 40).encode()).delimiter == delimiter
+
+
+@pytest.mark.parametrize(
+    ("line", "quote"),
+    [
+        ("'a','b'\n", "'"),
+        ("1,'it's','b'\n", "'"),
+        ("1,'b, c',d\n", "'"),
+        ("1,'b',d\n", '"'),
+        ("1,Murang'a,d\n", '"'),
+        ('1,"it\'s",d\n', '"'),
+        ('1,b"c,d\n', '"'),
+    ],
+)
+def test_a_quote_must_be_one_in_most_lines_or_explain_more(line, quote):
+    """Apostrophes of a name, or one field in them, are data: else every other name would be rejected."""
+    others = {"'a','b'\n": "'c','d'\n", "1,'it's','b'\n": "'x','y','z'\n"}.get(line, "1,x,y\n")
+    names = "2,O'Brien,y\n" * 3 if quote == '"' else ""
+
+    assert resolve_dialect((others * 2 + line + names).encode()).quote == quote
+
+
+@pytest.mark.parametrize(
+    ("lines", "escape"),
+    [
+        (['1,"a\\"b"', '2,"c\\"d"'], "backslash"),
+        (['1,"a\\"b"', "2,c"], "double"),
+        (['1,"a\\"b"', '2,"c\\"d"', '3,"a""b"'], "double"),
+        (['1,"a\\"b"', '2,"c\\"d"', '3,"C:\\"'], "double"),
+        (['1,"C:\\"', '2,"D:\\"'], "double"),
+    ],
+)
+def test_an_escape_is_found_where_nothing_else_explains_the_quotes(lines, escape):
+    """Two records that only a backslash explains are enough, one may be damaged; a record against it is too many."""
+    assert resolve_dialect("\n".join(["n,text", *lines, ""]).encode()).escape == escape
+
+
 def test_a_line_cut_by_the_end_of_the_sample_does_not_count():
     """The last line of a full sample is usually torn; here it would look like another delimiter."""
     sample = (CALLS * 2 + "1;2;3;4;5;6;7;8;9")[:SAMPLE_BYTES].encode()

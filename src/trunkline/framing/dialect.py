@@ -6,22 +6,18 @@ Imports nothing heavy, so that an unchanged source can be recognised without num
 from __future__ import annotations
 
 import codecs
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, Protocol
 
 from trunkline.errors import LayoutError, SourceError
-from trunkline.framing.records import Damage, split_lines, split_record
+from trunkline.framing.records import split_lines
+from trunkline.framing.sniffing import sniff
 
 Escape = Literal["double", "backslash", "none"]
 
 SAMPLE_BYTES = 64 * 1024  # enough lines to tell a separator from a letter, little enough to read always
 
-# In the order in which they win a tie: what call logs use most comes first.
-_DELIMITERS = (",", ";", "\t", "|", "^", "~", ":", "\x1f", "\x01")
-_QUOTES = ('"', "'")
 _SAMPLE_LINES = 200
 
 # UTF-32 before UTF-16: the little-endian mark of one begins with that of the other.
@@ -93,6 +89,10 @@ class ResolvedDialect:
         """
         return self.encoding in _WIDE
 
+    def with_marks(self, delimiter: str, quote: str, escape: Escape) -> ResolvedDialect:
+        """Return this dialect with other characters that structure a record."""
+        return replace(self, delimiter=delimiter, quote=quote, escape=escape)
+
     @property
     def block_encoding(self) -> str:
         """The encoding of the bytes in blocks."""
@@ -115,12 +115,12 @@ def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> Resol
     encoding = _encoding(sample, _marked_encoding(sample), wanted.encoding if wanted else None)
     text = sample.decode(encoding, "replace").removeprefix("\ufeff")
     skip_lines = (wanted.skip_lines if wanted else None) or 0
-    escape: Escape = (wanted.escape if wanted else None) or "double"
-    delimiter, quote = _delimiter_and_quote(
+    delimiter, quote, escape = sniff(
         _sample_lines(text, skip_lines),
+        ResolvedDialect(),
         wanted.delimiter if wanted else None,
         wanted.quote if wanted else None,
-        escape,
+        wanted.escape if wanted else None,
     )
     header = True if wanted is None or wanted.header is None else wanted.header
     resolved = ResolvedDialect(
@@ -208,54 +208,6 @@ def _sample_lines(text: str, skip_lines: int) -> list[bytes]:
     if len(lines) > 1 and not data.endswith((b"\n", b"\r")):
         lines.pop()  # probably cut by the end of the sample
     return [line for line in lines[skip_lines:] if line][:_SAMPLE_LINES]
-
-
-def _delimiter_and_quote(
-    lines: Sequence[bytes], delimiter: str | None, quote: str | None, escape: Escape
-) -> tuple[str, str]:
-    delimiters = _DELIMITERS if delimiter is None else (delimiter,)
-    quotes = _QUOTES if quote is None else (quote,)
-    # max() takes the first of equals, and what is most usual is first.
-    fits = [
-        max((_Fit.of(lines, one, other, escape) for other in quotes), key=lambda fit: fit.quoted) for one in delimiters
-    ]
-    best = max(fits, key=lambda fit: fit.rank)
-    return best.delimiter, best.quote
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Fit:
-    """
-    How well a delimiter and a quote explain some lines.
-
-    Attributes:
-        quoted: Lines with fields in quotes.
-        rank: The larger, the likelier.  One file, one width is what sets a separator apart from a character that
-            happens to occur.  So what counts is, in this order: the share of lines that have the most common width
-            above one (in tenths, since some may be damaged); whether the first line, often a header, is one of
-            them; a separator that is not in every time of day; and that width.
-    """
-
-    delimiter: str
-    quote: str
-    quoted: int
-    rank: tuple[float, bool, bool, int]
-
-    @classmethod
-    def of(cls, lines: Sequence[bytes], delimiter: str, quote: str, escape: Escape) -> _Fit:
-        dialect = ResolvedDialect(delimiter=delimiter, quote=quote, escape=escape)
-        records = [split_record(line, dialect) for line in lines]
-        widths = [0 if isinstance(fields, Damage) else len(fields) for fields in records]
-        counts = Counter(width for width in widths if width > 1)
-        usual = max(counts, key=lambda width: (counts[width], width), default=0)
-        share = round(counts[usual] / len(lines), 1) if lines else 0.0
-        mark = quote.encode()
-        return cls(
-            delimiter=delimiter,
-            quote=quote,
-            quoted=sum(bool(width) and mark in line for width, line in zip(widths, lines, strict=True)) if mark else 0,
-            rank=(share, widths[:1] == [usual], delimiter != ":", usual),
-        )
 
 
 def _check(dialect: ResolvedDialect) -> None:

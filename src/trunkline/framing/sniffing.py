@@ -1,0 +1,136 @@
+"""Which delimiter, quote and escape explain the first lines of a source?  By what most lines say: no single damaged
+record may change how the others are read.  No I/O.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trunkline.framing.records import Damage, split_record
+
+if TYPE_CHECKING:
+    from trunkline.framing.dialect import Escape, ResolvedDialect
+
+# In the order in which they win a tie: what call logs use most comes first.
+_DELIMITERS = (",", ";", "\t", "|", "^", "~", ":", "\x1f", "\x01")
+_QUOTES = ('"', "'")
+
+_ENOUGH = 0.3  # of the lines must have the width of the first one, for it to speak for a delimiter
+_LEAST_ESCAPED = 2  # records that only a backslash explains: one may be damaged
+
+
+def sniff(
+    lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str | None, quote: str | None, escape: Escape | None
+) -> tuple[str, str, Escape]:
+    """
+    Return delimiter, quote and escape.
+
+    Args:
+        lines: Whole physical lines, none of them blank.
+        plain: A dialect to try others in the place of.
+        delimiter: What is stated, or None; and so for the next two.
+    """
+    wanted = (_DELIMITERS if delimiter is None else (delimiter,), _QUOTES if quote is None else (quote,))
+    best = _best(lines, plain, *wanted, escape or "double")
+    mark = b"\\" + best.quote.encode()
+    if escape is None and best.quote and any(mark in line for line in lines) and best.delimiter != "\\":
+        escaped = _best(lines, plain, *wanted, "backslash")
+        if escaped.explains(best):
+            best = escaped
+    return best.delimiter, best.quote, best.escape
+
+
+def _best(
+    lines: Sequence[bytes], plain: ResolvedDialect, delimiters: Sequence[str], quotes: Sequence[str], escape: Escape
+) -> _Reading:
+    # max() takes the first of equals, and what is most usual is first.
+    return max((_with_quote(lines, plain, each, quotes, escape) for each in delimiters), key=lambda each: each.rank)
+
+
+def _with_quote(
+    lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str, quotes: Sequence[str], escape: Escape
+) -> _Reading:
+    """
+    Return the lines read with a delimiter and the quote that goes with it.
+
+    The second quote takes the place of the first where it stands around fields in most lines, or makes more records
+    of lines than it breaks.  A name such as O'Brien, or one field in quotes, is not enough.
+    """
+    first, *others = (_Reading.of(lines, plain, delimiter, quote, escape) for quote in quotes)
+    for other in others:
+        mark = other.quote.encode()
+        if not any(mark in line for line in lines):
+            continue
+        around = other.lines_with_quotes_around(lines)
+        most = 2 * around >= len(lines) and around > first.lines_with_quotes_around(lines)
+        gained = sum(mark in line for line, good, was in zip(lines, other.good, first.good, strict=True) if good > was)
+        broken = sum(was > good for good, was in zip(other.good, first.good, strict=True))
+        if most or gained > broken + first.quoted(lines):
+            return other
+    return first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """
+    Lines as a dialect reads them.
+
+    Attributes:
+        usual: The width that most lines have, of those above one; 0 if there is none.
+        good: Whether each line is a record of that width.
+    """
+
+    delimiter: str
+    quote: str
+    escape: Escape
+    usual: int
+    good: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str, quote: str, escape: Escape) -> _Reading:
+        dialect = plain.with_marks(delimiter, quote, escape)
+        records = (split_record(line, dialect) for line in lines)
+        widths = [0 if isinstance(fields, Damage) else len(fields) for fields in records]
+        counts = Counter(width for width in widths if width > 1)
+        usual = max(counts, key=lambda width: (counts[width], width), default=0)
+        good = tuple(width == usual > 0 for width in widths)
+        return cls(delimiter=delimiter, quote=quote, escape=escape, usual=usual, good=good)
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """
+        The larger, the likelier: whether the first line, often a header, is as wide as others; a separator that is
+        not in every time of day; and how many separators are where they should be.
+
+        The first line comes first since damage to many records must not let a character win that happens to be once
+        in each, such as the decimal comma of an amount.
+        """
+        share = sum(self.good) / len(self.good) if self.good else 0.0
+        return (
+            self.good[:1] == (True,) and share >= _ENOUGH,
+            self.delimiter != ":" and self.usual > 0,
+            share * (self.usual - 1),
+        )
+
+    def quoted(self, lines: Sequence[bytes]) -> int:
+        """Return how many good records have quotes."""
+        mark = self.quote.encode()
+        return sum(good and mark in line for line, good in zip(lines, self.good, strict=True))
+
+    def lines_with_quotes_around(self, lines: Sequence[bytes]) -> int:
+        """Return how many lines have a quote where a field begins and one where it or a later one ends."""
+        return sum(_has_quotes_around(line.split(self.delimiter.encode()), self.quote.encode()) for line in lines)
+
+    def explains(self, other: _Reading) -> bool:
+        """Return whether this reading has enough good records more than *other*, and every good one of it."""
+        more = sum(good > was for good, was in zip(self.good, other.good, strict=True))
+        fewer = sum(was > good for good, was in zip(self.good, other.good, strict=True))
+        return more >= _LEAST_ESCAPED and not fewer
+
+
+def _has_quotes_around(parts: Sequence[bytes], quote: bytes) -> bool:
+    begin = next((place for place, part in enumerate(parts) if part.startswith(quote) and part != quote), None)
+    return begin is not None and any(part.endswith(quote) for part in parts[begin:])
