@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -13,12 +12,9 @@ from typing import TYPE_CHECKING
 from trunkline.books.account import Books, CacheCounts, Seconds, Totals
 from trunkline.books.writing import Attempts, Content, Costs, Terms, check_terms, loads_of_content
 from trunkline.clock_proof import ClockProofs, prove_clocks
-from trunkline.engine import Reading, each, identity_of, work_block
+from trunkline.engine import WorkedBlock, framed_source, work_blocks
 from trunkline.errors import RefusedError
 from trunkline.evidence import Evidence, judge_source
-from trunkline.framing.cutting import frame
-from trunkline.framing.dialect import resolve_dialect
-from trunkline.layout.header_match import match_header
 from trunkline.loading.rehearsal import (
     Rehearsed,
     finish_rehearsal,
@@ -40,8 +36,6 @@ if TYPE_CHECKING:
     from trunkline.servers import Warn
     from trunkline.settings.resolution import MaxRejects
     from trunkline.sources.source import Source
-
-BLOCKS_WAITING = 1  # as in a run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,30 +132,24 @@ def _judge(job: CheckJob, account: _Account) -> None:
 def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     open_rehearsal(cursor, job.layout, job.table if job.is_there else None)
     there = partitions_there(cursor, job.table)
-    dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
-    framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
-    match_header(framed.header, job.layout)  # also where no block follows
-    account.header = framed.header
-    reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
+    reading, blocks = framed_source(job.source, job.layout)
+    account.header = reading.header
     looked_up = job.cache.counts
 
-    def work(block: Block) -> tuple[Block, TypedBlock, StagedRows, Costs]:
-        worked = work_block(block, identity_of(block, reading), reading, job.cache)
+    def then(block: Block, worked: WorkedBlock) -> tuple[Block, TypedBlock, StagedRows, Costs]:
         rows = staged_rows(worked.typed, job.table, load_id=0, first_line=block.first_line, system=job.terms.system)
         return block, worked.typed, rows, Costs(extract_s=worked.extract_s, transform_s=worked.transform_s)
 
-    with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
-        for block, typed, rows, costs in each(executor, work, framed.blocks, in_work=job.workers + BLOCKS_WAITING):
-            began = thread_time()
-            account.starts |= partitions_of(rows)
-            check_partition_count(account.starts, there)
-            rehearse_rows(cursor, job.table, rows)
-            account.add(typed, job.layout)
-            account.costs += costs + Costs(load_s=thread_time() - began)
-            job.progress.advance(len(block.data), block.lines)
+    for block, typed, rows, costs in work_blocks(blocks, job.source, reading, job.cache, then, workers=job.workers):
+        began = thread_time()
+        account.starts |= partitions_of(rows)
+        check_partition_count(account.starts, there)
+        rehearse_rows(cursor, job.table, rows)
+        account.add(typed, job.layout)
+        account.costs += costs + Costs(load_s=thread_time() - began)
+        job.progress.advance(len(block.data), block.lines)
     looked_up = job.cache.counts - looked_up
     account.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
-    job.source.check_unchanged(may_grow=job.layout.growing)
 
 
 def _check_rejects(job: CheckJob, account: _Account) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from time import thread_time
 from typing import TYPE_CHECKING, TypeVar
 
 from trunkline.extraction import extract_block
-from trunkline.framing.cutting import block_identity
+from trunkline.framing.cutting import block_identity, frame
+from trunkline.framing.dialect import resolve_dialect
+from trunkline.layout.header_match import match_header
 from trunkline.transformation import transform_block
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from trunkline.cache.port import BlockCache
     from trunkline.framing.cutting import ResolvedDialect
     from trunkline.layout.files import Layout
+    from trunkline.sources.source import Source
+
+BLOCKS_WAITING = 1  # beside those in work: framing is quicker than any worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,6 +70,43 @@ def _text(block: Block, identity: str, reading: Reading, cache: BlockCache) -> T
 def identity_of(block: Block, reading: Reading) -> str:
     """Return what makes a block the same block: its bytes, the dialect and the header as read."""
     return block_identity(block, reading.header, reading.dialect)
+
+
+def framed_source(source: Source, layout: Layout) -> tuple[Reading, Iterator[Block]]:
+    """
+    Return how a source is read, and its blocks, which can be gone through once.
+
+    Raises:
+        RefusedError: If the columns are not those of the layout, also where no block follows.
+    """
+    dialect = resolve_dialect(source.sample(), layout.dialect)
+    framed = frame(source.chunks(), dialect, growing=layout.growing)
+    match_header(framed.header, layout)
+    return Reading(header=framed.header, dialect=dialect, layout=layout), framed.blocks
+
+
+def work_blocks(
+    blocks: Iterable[Block],
+    source: Source,
+    reading: Reading,
+    cache: BlockCache,
+    then: Callable[[Block, WorkedBlock], Result],
+    *,
+    workers: int,
+) -> Iterator[Result]:
+    """
+    Yield what *then* makes of each block and its calls, on a worker's thread, in the order of getting done.
+
+    Raises:
+        SourceChangedError: If the source changed while it was read.
+    """
+
+    def work(block: Block) -> Result:
+        return then(block, work_block(block, identity_of(block, reading), reading, cache))
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="trunkline") as executor:
+        yield from each(executor, work, blocks, in_work=workers + BLOCKS_WAITING)
+    source.check_unchanged(may_grow=reading.layout.growing)
 
 
 def each(

@@ -47,7 +47,7 @@ from trunkline.books.writing import (
 )
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
-from trunkline.engine import Reading, WorkedBlock, each, identity_of, work_block
+from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, identity_of, work_block
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm, frame
@@ -82,8 +82,6 @@ if TYPE_CHECKING:
     from trunkline.servers import Warn
     from trunkline.settings.resolution import MaxRejects
     from trunkline.sources.source import Source
-
-BLOCKS_WAITING = 1  # beside those in work: framing is quicker than any worker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

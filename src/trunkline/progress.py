@@ -18,7 +18,7 @@ class ProgressPort(Protocol):
     """What the pipeline tells whoever watches it.  One source at a time; `advance` may come from any thread."""
 
     def start(self, source: str, total_bytes: int | None) -> None:
-        """Begin *source*, of *total_bytes* as stored, or None where that is not known."""
+        """Begin *source*, of *total_bytes* as stored, or None where that is not known; the one before has ended."""
 
     def advance(self, bytes: int, records: int) -> None:  # noqa: A002 - the unit is the name
         """Count *bytes* and *records* more as done."""
@@ -62,6 +62,7 @@ class Watch:
     def start(self, source: str, total_bytes: int | None) -> None:
         self._records = 0
         self._started = (source, total_bytes)
+        self._clear()
 
     def advance(self, bytes: int, records: int) -> None:  # noqa: A002 - the unit is the name
         if self._visible:
@@ -82,6 +83,9 @@ class Watch:
 
     def finish(self, books: Books) -> None:
         self.finished.append(books)
+        self._clear()
+
+    def _clear(self) -> None:
         if self._bar and self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None

@@ -65,7 +65,7 @@ def run(
 
 def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort) -> list[Books]:
     """Load sources on servers that are open already; see `run`."""
-    sessions = Sessions(partial(_connect_to_load, servers))
+    sessions = Sessions(partial(connect_to_load, servers))
     try:
         each = _Run(settings=settings, servers=servers, sessions=sessions, progress=progress)
         each.clear_up()
@@ -78,7 +78,7 @@ def check_sources(
     sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort
 ) -> list[Books]:
     """Return the accounts that `run_sources` would end with now; writes nothing that anybody sees."""
-    sessions = Sessions(partial(_connect_to_load, servers))
+    sessions = Sessions(partial(connect_to_load, servers))
     try:
         each = _Check(settings=settings, servers=servers, sessions=sessions, progress=progress)
         return list(each.load_all(sources))
@@ -86,7 +86,7 @@ def check_sources(
         sessions.close()
 
 
-def _connect_to_load(servers: Servers) -> Connection:
+def connect_to_load(servers: Servers) -> Connection:
     """Open a session that keeps migrations away as long as it lives."""
     connection = servers.connect()
     try:
@@ -137,7 +137,7 @@ class _Run:
             return _ended(name, error)
 
     def _load_opened(self, source: Source) -> Books:
-        layout = self._layout_of(source)
+        layout = layout_in_force(source, self.settings)
         content = Content(hash=source.content_hash(), bytes=source.size or 0)
         attempts = Attempts()
         policy = retrying(attempts=1 if self.is_away else ATTEMPTS, on_retry=self.servers.on_retry)
@@ -148,19 +148,6 @@ class _Run:
             raise
         self.is_away = False
         return books
-
-    def _layout_of(self, source: Source) -> Layout:
-        """Return the layout in force: the one that is named, else the one that is recognised, with its overrides."""
-        named = self.settings.layout
-        layout = load_layout(named) if named else _recognised(source, self.settings.encoding)
-        layout = layout.with_overrides(
-            timezone=self.settings.timezone,
-            currency=self.settings.currency,
-            system=self.settings.system,
-            encoding=self.settings.encoding,
-        )
-        layout.check_complete()
-        return layout
 
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
         with self.sessions.borrow() as connection, connection.cursor() as cursor:
@@ -194,13 +181,9 @@ class _Run:
             warn=self.servers.warn,
             max_rejects=self.settings.max_rejects,
             reload=self.settings.reload,
-            workers=self._workers,
+            workers=worker_count(self.settings),
         )
         return load_source(job, attempts)
-
-    @property
-    def _workers(self) -> int:
-        return self.settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -231,9 +214,27 @@ class _Check(_Run):
                 warn=self.servers.warn,
                 max_rejects=self.settings.max_rejects,
                 reload=self.settings.reload,
-                workers=self._workers,
+                workers=worker_count(self.settings),
             )
             return check_source(cursor, job, attempts)
+
+
+def layout_in_force(source: Source, settings: Settings) -> Layout:
+    """Return the layout that is named, else the one that is recognised, with what the settings say instead."""
+    layout = load_layout(settings.layout) if settings.layout else _recognised(source, settings.encoding)
+    layout = layout.with_overrides(
+        timezone=settings.timezone,
+        currency=settings.currency,
+        system=settings.system,
+        encoding=settings.encoding,
+    )
+    layout.check_complete()
+    return layout
+
+
+def worker_count(settings: Settings) -> int:
+    """Return how many threads work on a source, each with a connection of its own."""
+    return settings.workers or min(MOST_WORKERS, os.cpu_count() or 1)
 
 
 def _recognised(source: Source, encoding: str | None) -> Layout:

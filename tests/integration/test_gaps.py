@@ -15,6 +15,8 @@ from trunkline.cli.app import execute
 from trunkline.replaying import replay_rejects
 from trunkline.servers import open_servers
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* does not know are not loaded:RuntimeWarning")
+
 PBX = """
 grammar = 1
 name = "pbx"

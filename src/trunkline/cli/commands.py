@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MODULES: Final = {
     "run": "run",
     "check": "check",
+    "verify": "verify",
     "inspect": "inspect",
     "gaps": "books",
     "config": "config",

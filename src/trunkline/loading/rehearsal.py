@@ -92,7 +92,7 @@ def finish_rehearsal(
     _settle(cursor, planned, on_conflict=on_conflict)
     if is_there:
         cursor.execute(query("analyze_relation", relation=STAGED.identifier))
-        twins = twins_of(planned, STAGED.identifier, ASIDE, _bounds(cursor, planned, reloads))
+        twins = twins_of(planned, STAGED.identifier, ASIDE, bounds_of(cursor, planned, reloads))
         compare(cursor, planned, twins, repeats=REPEATS, on_conflict=on_conflict)
     cursor.execute(query("set_aside", aside=ASIDE))
     ((duplicates, in_source, conflicts),) = cursor.fetchall()
@@ -132,8 +132,8 @@ def _index(cursor: Cursor, table: CallTable) -> None:
     cursor.execute(query("index_staged", name=name, staged=STAGED.identifier, key_columns=columns))
 
 
-def _bounds(cursor: Cursor, table: CallTable, reloads: Sequence[int]) -> sql.Composable:
-    """Return the condition that leaves out other partitions, and calls that would be taken back."""
+def bounds_of(cursor: Cursor, table: CallTable, reloads: Sequence[int] = ()) -> sql.Composable:
+    """Return the condition on ``k``, the call table, that leaves out other times than those copied, and *reloads*."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
     if table.event_time:
         name = sql.Identifier(table.event_time)
