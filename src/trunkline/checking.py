@@ -126,6 +126,8 @@ def _judge(job: CheckJob, account: _Account) -> None:
         account.warnings.append(message)
         job.warn(f"{job.source.name}: {message}")
 
+    for doubt in job.source.doubts:
+        warn(doubt)
     judge_source(Evidence(header=account.header, proofs=account.proofs), job.layout, warn=warn)
 
 

@@ -5,6 +5,7 @@
     │   ├── SettingsError       fix a setting; names where it came from
     │   └── LayoutError         fix the layout file
     ├── SourceError             the source is missing or cannot be read
+    │   └── NothingFoundError   a glob or folder stands for no file
     ├── RefusedError            the source was read and not loaded; the call table is as it was
     │   ├── SourceChangedError  it changed while it was read
     │   └── ReloadNeededError   loaded before under another key, zone or currency
@@ -83,6 +84,10 @@ class LayoutError(UsageError):
 
 class SourceError(TrunklineError):
     """A source is missing or cannot be read."""
+
+
+class NothingFoundError(SourceError):
+    """A glob or a folder stands for no file."""
 
 
 class RefusedError(TrunklineError):

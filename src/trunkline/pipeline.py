@@ -291,7 +291,7 @@ def _judge(connection: Connection, job: Job, load: OpenLoad, evidence: Evidence)
     Raises:
         RefusedError: If values were surely read wrong.
     """
-    warnings: list[str] = []
+    warnings: list[str] = list(job.source.doubts)
     try:
         verdict = judge_source(evidence, job.layout, warn=warnings.append)
     finally:

@@ -18,13 +18,22 @@ from trunkline.books.writing import Attempts, Content, find_unchanged, terms_of,
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.schema import share_schema
 from trunkline.database.sessions import Sessions
-from trunkline.errors import DatabaseAwayError, DatabaseError, RefusedError, SourceError, TrunklineError
+from trunkline.errors import (
+    DatabaseAwayError,
+    DatabaseError,
+    NothingFoundError,
+    RefusedError,
+    SourceError,
+    TrunklineError,
+)
 from trunkline.layout.files import load_layout
 from trunkline.loading.leftovers import give_up_abandoned, give_up_unneeded
 from trunkline.loading.tables import ensure_call_table, find_call_table, planned_call_table
 from trunkline.progress import ProgressPort, Watch
 from trunkline.servers import Servers, open_servers
-from trunkline.sources.source import Source, expand, open_source, redacted
+from trunkline.sources.expansion import expand
+from trunkline.sources.naming import shown
+from trunkline.sources.source import Container, Source, open_container
 
 if TYPE_CHECKING:
     from trunkline.books.writing import Terms
@@ -117,22 +126,31 @@ class _Run:
             try:
                 names = expand([wanted])
             except SourceError as error:
-                if not self.settings.allow_empty:
+                if not (self.settings.allow_empty and isinstance(error, NothingFoundError)):
                     yield self._told(_ended(wanted, error))
                 continue
             for name in names:
-                yield self._told(self._load(name))
+                yield from self._load_each(name)
+
+    def _load_each(self, name: str) -> Iterator[Books]:
+        """Yield the account of each source in a file: of each member, if it is a zip archive."""
+        try:
+            with open_container(name) as container:
+                for one in container.names:
+                    yield self._told(self._load(container, one))
+        except TrunklineError as error:
+            yield self._told(_ended(name, error))
 
     def _told(self, books: Books) -> Books:
         self.progress.finish(books)
         return books
 
-    def _load(self, name: str) -> Books:
+    def _load(self, container: Container, name: str) -> Books:
         """Return the account of one source; its errors are part of it."""
         try:
-            with open_source(name) as source:
-                self.progress.start(source.name, source.size)
-                return self._load_opened(source)
+            source = container.open(name)
+            self.progress.start(source.name, source.size)
+            return self._load_opened(source)
         except TrunklineError as error:
             return _ended(name, error)
 
@@ -246,4 +264,4 @@ def _recognised(source: Source, encoding: str | None) -> Layout:
 def _ended(name: str, error: TrunklineError) -> Books:
     """Return the account of a source that ended before its books were opened, or whose books could not be kept."""
     status: Status = "refused" if isinstance(error, RefusedError) else "failed"
-    return Books(source=redacted(name), layout=None, status=status, reason=str(error))
+    return Books(source=shown(name), layout=None, status=status, reason=str(error))

@@ -7,16 +7,23 @@ last chunk came.
 from __future__ import annotations
 
 import bz2
+import codecs
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from trunkline.errors import SourceError
+from trunkline.sources.naming import ZIP_SUFFIX
 
 _CHUNK_BYTES = 1024 * 1024  # of output at a time: a bomb fills no memory
+_MOST_MEMORY_BYTES = 128 * 1024 * 1024  # `xz -9` needs 65 MiB; libzstd stops at a window of 128 MiB by itself
+_MOST_PLAIN_BYTES = 1024 * 1024 * 1024
+_MOST_RATIO = 400
 
 
 class _Decoder(Protocol):
@@ -70,14 +77,14 @@ class Compression:
     Attributes:
         name: For messages.
         suffix: Of file names.
-        magic: What its files begin with.
+        marks: What its streams begin with, one of these.
         padded: Whether NUL bytes may follow the streams, as tapes and ``xz --block-list`` leave them.
         decoder: Makes a decoder of one stream.
     """
 
     name: str
     suffix: str
-    magic: bytes
+    marks: tuple[bytes, ...]
     padded: bool
     decoder: Callable[[], _Decoder]
 
@@ -89,17 +96,22 @@ class Compression:
             SourceError: If a stream is damaged, cut short, or followed by anything but another one.
         """
         decoder: _Decoder | None = None
+        packed = plain = 0
         for chunk in chunks:
             data = chunk
+            packed += len(chunk)
             while data or (decoder is not None and not decoder.needs_input):
                 if decoder is None:
                     data = data.lstrip(b"\0") if self.padded else data
                     if not data:
                         break
-                    if not self.magic.startswith(data[: len(self.magic)]):
+                    if not any(mark.startswith(data[: len(mark)]) for mark in self.marks):
                         raise self._damaged()
                     decoder = self.decoder()
-                yield self._step(decoder, data)
+                found = self._step(decoder, data)
+                plain += len(found)
+                check_ratio(packed, plain)
+                yield found
                 data = b""
                 if decoder.eof:
                     data, decoder = decoder.unused_data, None
@@ -112,31 +124,62 @@ class Compression:
         try:
             return decoder.decompress(data, _CHUNK_BYTES)
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
-            raise self._damaged() from error
+            raise self._damaged(error) from error
         except Exception as error:
             if type(error).__name__ != "ZstdError":
                 raise
-            raise self._damaged() from error
+            raise self._damaged(error) from error
 
-    def _damaged(self) -> SourceError:
+    def _damaged(self, error: Exception | None = None) -> SourceError:
+        if error and "memory" in str(error).lower():  # so do liblzma and libzstd say that they were not allowed enough
+            return SourceError(
+                f"found {self.name} data that needs more than {_MOST_MEMORY_BYTES // 2**20} MiB to decompress,"
+                " expected less",
+                hint="decompress it first",
+            )
         return SourceError(
             f"found damaged {self.name} data, or something else after its end, expected a whole archive",
             hint="nothing of it was loaded; copy it again",
         )
 
 
-def _xz_decoder() -> Any:
-    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ)
+def check_ratio(packed: int, plain: int) -> None:
+    """
+    Raise if so many bytes out of so few are no call logs: those come to 5 to 20 times what they are compressed.
 
+    Args:
+        packed: Bytes that were compressed.
+        plain: Bytes that came out of them so far.
+
+    Raises:
+        SourceError: If it is more than 1 GiB, and more than 400 times as much.
+    """
+    if plain > _MOST_PLAIN_BYTES and plain > _MOST_RATIO * packed:
+        raise SourceError(
+            f"found more than {_MOST_PLAIN_BYTES // 2**30} GiB in {packed} compressed bytes, expected call logs",
+            hint="if it really holds them, decompress it first",
+        )
+
+
+def _xz_decoder() -> Any:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MOST_MEMORY_BYTES)
+
+
+# RFC 8878, 3.1.1 and 3.1.2: a frame, or one to be skipped, as parallel and seekable writers leave them.
+_ZSTD_MARKS = (b"\x28\xb5\x2f\xfd", *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))
 
 COMPRESSIONS = (
-    Compression(name="gzip", suffix=".gz", magic=b"\x1f\x8b", padded=True, decoder=_GzipDecoder),
-    Compression(name="bzip2", suffix=".bz2", magic=b"BZh", padded=False, decoder=bz2.BZ2Decompressor),
-    Compression(name="xz", suffix=".xz", magic=b"\xfd7zXZ\0", padded=True, decoder=_xz_decoder),
-    Compression(name="zstd", suffix=".zst", magic=b"\x28\xb5\x2f\xfd", padded=False, decoder=_zstd_decoder),
+    Compression(name="gzip", suffix=".gz", marks=(b"\x1f\x8b",), padded=True, decoder=_GzipDecoder),
+    Compression(name="bzip2", suffix=".bz2", marks=(b"BZh",), padded=False, decoder=bz2.BZ2Decompressor),
+    Compression(name="xz", suffix=".xz", marks=(b"\xfd7zXZ\0",), padded=True, decoder=_xz_decoder),
+    Compression(name="zstd", suffix=".zst", marks=_ZSTD_MARKS, padded=False, decoder=_zstd_decoder),
 )
 _BZIP2_BLOCKS = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")  # a column may well be called BZh9
+HEAD_BYTES = 512  # enough to know any archive by, and to tell text from a damaged one
 _ZIP_MAGIC = b"PK\x03\x04"
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_PLAIN_SUFFIXES = (".csv", ".txt", ".tsv")
+_WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
 def compression_of(name: str, head: bytes) -> Compression | None:
@@ -144,26 +187,50 @@ def compression_of(name: str, head: bytes) -> Compression | None:
     Return how a source is compressed, by what it begins with; None if it is not.
 
     Args:
-        name: Of the source; its suffix must not promise anything else.
-        head: Its first 16 bytes.
+        name: Of the source.
+        head: Its first HEAD_BYTES.
 
     Raises:
-        SourceError: If the name says that it is compressed and its bytes do not, or for formats we do not read.
+        SourceError: If the name says that it is compressed and its bytes are neither that nor text, or for an archive
+            that we do not read.
     """
     if head.startswith(_ZIP_MAGIC):
         raise SourceError("found a zip archive inside of another one, expected a CSV file", hint="unpack it: unzip")
     for one in COMPRESSIONS:
-        if head.startswith(one.magic) and (one.suffix != ".bz2" or head[4:10] in _BZIP2_BLOCKS):
+        if head.startswith(one.marks) and (one.suffix != ".bz2" or head[4:10] in _BZIP2_BLOCKS):
             return one
-    if name.lower().endswith(".zip"):
+    promised = _promised(name)
+    if promised is not None and not _is_text(head):
         raise SourceError(
-            "found no zip archive in a file called .zip, expected one",
-            hint="copy it again, or drop the suffix if it is plain text",
+            f"found neither {promised} data nor text in a file called {_suffix(name)}, expected an archive",
+            hint="nothing of it was loaded; copy it again",
         )
-    for one in COMPRESSIONS:
-        if name.lower().endswith(one.suffix):
-            raise SourceError(
-                f"found no {one.name} data in a file called {one.suffix}, expected an archive",
-                hint="copy it again, or drop the suffix if it is plain text",
-            )
     return None
+
+
+def misnamed(name: str, compression: Compression | None) -> tuple[str, ...]:
+    """
+    Return in words how a source is read in spite of its name; nothing where the name does not mislead.
+
+    >>> misnamed("calls.csv.gz", None)
+    ('found plain text in a file called .gz; read as that',)
+    """
+    promised = _promised(name)
+    found = compression.name if compression else None
+    if promised == found or (promised is None and _suffix(name) not in _PLAIN_SUFFIXES):
+        return ()
+    return (f"found {f'{found} data' if found else 'plain text'} in a file called {_suffix(name)}; read as that",)
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()
+
+
+def _promised(name: str) -> str | None:
+    """Return the compression that a name promises."""
+    suffix = _suffix(name)
+    return "zip" if suffix == ZIP_SUFFIX else next((one.name for one in COMPRESSIONS if one.suffix == suffix), None)
+
+
+def _is_text(head: bytes) -> bool:
+    return head.startswith(_WIDE_MARKS) or (head != b"" and not _CONTROL.search(head))

@@ -6,18 +6,23 @@ Nothing is unpacked to disk, so a member's name is only a name: no path leaves t
 from __future__ import annotations
 
 import io
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from trunkline.errors import SourceError
+from trunkline.sources.compression import check_ratio
+from trunkline.sources.naming import printable
 
-ZIP_SUFFIX = ".zip"
-MEMBER_MARK = "::"  # archive.zip::member.csv
 _MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # of a first member, or of an archive without one
 _CHUNK_BYTES = 1024 * 1024  # of output at a time: a bomb fills no memory
-_SHOWN = 5  # members that a message lists
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Of others the zipfile module takes so much input at a time, and hands out whatever comes of it: up to 130 MB.
+_UNBOUNDED_BYTES = 4096
+# The archive's directory is read at once: with more than some 100,000 members it is no archive of call logs.
+_MOST_AT_ONCE = 8 * 1024 * 1024
 
 ReadAt = Callable[[int, int], bytes]
 """Returns so many bytes from that offset, fewer at the end."""
@@ -28,19 +33,8 @@ def is_zip(head: bytes) -> bool:
     return head.startswith(_MAGIC)
 
 
-def split_member(name: str) -> tuple[str, str | None]:
-    """
-    Return the archive and the member that a source's name stands for.
-
-    >>> split_member("calls.zip::jan.csv"), split_member("calls.csv")
-    (('calls.zip', 'jan.csv'), ('calls.csv', None))
-    """
-    archive, mark, member = name.partition(ZIP_SUFFIX + MEMBER_MARK)
-    return (archive + ZIP_SUFFIX, member) if mark and member else (name, None)
-
-
 class ZipArchive:
-    """The members of an archive that are files of the user: no folders, hidden files or metadata of macOS."""
+    """The members of an archive that are files of the user: no folders, links, hidden files or metadata of macOS."""
 
     def __init__(self, read_at: ReadAt, size: int) -> None:
         """
@@ -56,7 +50,7 @@ class ZipArchive:
         with _told():
             self._archive = zipfile.ZipFile(io.BufferedReader(_Stored(read_at, size)))
         found = [one for one in self._archive.infolist() if _is_source(one)]
-        self._members = {_shown(one.filename): one for one in found}
+        self._members = {printable(one.filename): one for one in found}
         if not found:
             raise SourceError("found no file in the zip archive, expected a CSV file")
         if len(self._members) < len(found):
@@ -66,18 +60,15 @@ class ZipArchive:
 
     @property
     def members(self) -> list[str]:
-        """Their names, sorted, with "?" for what cannot be printed."""
+        """Their names, sorted, what cannot be printed escaped."""
         return sorted(self._members)
 
-    def only_member(self) -> str:
-        """Return the name of the one member, or raise SourceError."""
-        if len(self._members) > 1:
-            shown = ", ".join(self.members[:_SHOWN]) + (", ..." if len(self._members) > _SHOWN else "")
+    def check_member(self, member: str) -> None:
+        """Raise SourceError if there is none of that name."""
+        if member not in self._members:
             raise SourceError(
-                f"found {len(self._members)} members in the zip archive ({shown}), expected one",
-                hint=f"name one of them: ARCHIVE{ZIP_SUFFIX}{MEMBER_MARK}MEMBER",
+                f"found no member {printable(member)} in the zip archive, expected one of its {len(self._members)}"
             )
-        return self.members[0]
 
     def read(self, member: str) -> Iterator[bytes]:
         """
@@ -86,10 +77,14 @@ class ZipArchive:
         Raises:
             SourceError: If there is none of that name, or it is damaged, which may show only at its end.
         """
-        if member not in self._members:
-            raise SourceError(f"found no member {member} in the zip archive, expected one of its {len(self._members)}")
-        with _told(), self._archive.open(self._members[member]) as file:
-            while chunk := file.read(_CHUNK_BYTES):
+        self.check_member(member)
+        found = self._members[member]
+        at_once = _CHUNK_BYTES if found.compress_type in _BOUNDED else _UNBOUNDED_BYTES
+        plain = 0
+        with _told(), self._archive.open(found) as file:
+            while chunk := file.read(at_once):
+                plain += len(chunk)
+                check_ratio(found.compress_size, plain)
                 yield chunk
 
 
@@ -118,6 +113,11 @@ class _Stored(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if len(buffer) > _MOST_AT_ONCE:
+            raise SourceError(
+                "found a zip archive with too many members, expected some 100,000 at most",
+                hint="unpack it first: unzip",
+            )
         found = self._read_at(self._at, max(0, min(len(buffer), self._size - self._at)))
         buffer[: len(found)] = found
         self._at += len(found)
@@ -126,11 +126,8 @@ class _Stored(io.RawIOBase):
 
 def _is_source(member: zipfile.ZipInfo) -> bool:
     folder, _, name = member.filename.rpartition("/")
-    return not member.is_dir() and not name.startswith(".") and not folder.startswith("__MACOSX")
-
-
-def _shown(name: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in name)
+    is_link = stat.S_ISLNK(member.external_attr >> 16)  # what it holds is a path, which leads nowhere here
+    return not member.is_dir() and not is_link and not name.startswith(".") and not folder.startswith("__MACOSX")
 
 
 @contextmanager
