@@ -21,9 +21,7 @@ from trunkline.database.sessions import Sessions
 from trunkline.errors import (
     DatabaseAwayError,
     DatabaseError,
-    NothingFoundError,
     RefusedError,
-    SourceError,
     TrunklineError,
 )
 from trunkline.layout.files import load_layout
@@ -31,9 +29,7 @@ from trunkline.loading.leftovers import give_up_abandoned, give_up_unneeded
 from trunkline.loading.tables import ensure_call_table, find_call_table, planned_call_table
 from trunkline.progress import ProgressPort, Watch
 from trunkline.servers import Servers, open_servers
-from trunkline.sources.expansion import expand
-from trunkline.sources.naming import shown
-from trunkline.sources.source import Container, Source, open_container
+from trunkline.sources.source import Source, each_source
 
 if TYPE_CHECKING:
     from trunkline.books.writing import Terms
@@ -122,37 +118,18 @@ class _Run:
             give_up_abandoned(connection)
 
     def load_all(self, sources: Sequence[str]) -> Iterator[Books]:
-        for wanted in sources:
-            try:
-                names = expand([wanted])
-            except SourceError as error:
-                if not (self.settings.allow_empty and isinstance(error, NothingFoundError)):
-                    yield self._told(_ended(wanted, error))
-                continue
-            for name in names:
-                yield from self._load_each(name)
+        for name, source in each_source(sources, allow_empty=self.settings.allow_empty):
+            books = _ended(name, source) if isinstance(source, TrunklineError) else self._load(source)
+            self.progress.finish(books)
+            yield books
 
-    def _load_each(self, name: str) -> Iterator[Books]:
-        """Yield the account of each source in a file: of each member, if it is a zip archive."""
-        try:
-            with open_container(name) as container:
-                for one in container.names:
-                    yield self._told(self._load(container, one))
-        except TrunklineError as error:
-            yield self._told(_ended(name, error))
-
-    def _told(self, books: Books) -> Books:
-        self.progress.finish(books)
-        return books
-
-    def _load(self, container: Container, name: str) -> Books:
+    def _load(self, source: Source) -> Books:
         """Return the account of one source; its errors are part of it."""
+        self.progress.start(source.name, source.size)
         try:
-            source = container.open(name)
-            self.progress.start(source.name, source.size)
             return self._load_opened(source)
         except TrunklineError as error:
-            return _ended(name, error)
+            return _ended(source.name, error)
 
     def _load_opened(self, source: Source) -> Books:
         layout = layout_in_force(source, self.settings)
@@ -264,4 +241,4 @@ def _recognised(source: Source, encoding: str | None) -> Layout:
 def _ended(name: str, error: TrunklineError) -> Books:
     """Return the account of a source that ended before its books were opened, or whose books could not be kept."""
     status: Status = "refused" if isinstance(error, RefusedError) else "failed"
-    return Books(source=shown(name), layout=None, status=status, reason=str(error))
+    return Books(source=name, layout=None, status=status, reason=str(error))

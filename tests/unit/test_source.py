@@ -331,7 +331,8 @@ def test_an_unchanged_source_needs_neither_pandas_nor_numpy(tmp_path):
     program = """
 import sys
 from trunkline.framing.cutting import frame, resolve_dialect
-from trunkline.sources.source import expand, open_source
+from trunkline.sources.expansion import expand
+from trunkline.sources.source import open_source
 with open_source(expand([sys.argv[1]])[0]) as source:
     source.content_hash()
     header = frame(source.chunks(), resolve_dialect(source.sample())).header

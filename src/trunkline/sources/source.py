@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from blake3 import blake3
 
-from trunkline.errors import SourceError, TrunklineError
+from trunkline.errors import NothingFoundError, SourceError, TrunklineError
 from trunkline.framing.dialect import SAMPLE_BYTES
 from trunkline.sources.compression import HEAD_BYTES, Compression, compression_of, misnamed
 from trunkline.sources.expansion import expand
@@ -23,7 +23,7 @@ from trunkline.sources.opening import STDIN, open_stored, spooled
 from trunkline.sources.stored import Stored
 from trunkline.sources.zip_archive import ZipArchive, is_zip
 
-__all__ = ["Container", "Source", "expand", "open_container", "open_source"]
+__all__ = ["Container", "Source", "each_source", "open_container", "open_source"]
 
 _SHOWN = 5  # members that a message lists
 
@@ -235,6 +235,46 @@ def _named(name: str) -> Iterator[None]:
     except TrunklineError as error:
         error.where = name
         raise
+
+
+def each_source(names: Iterable[str], *, allow_empty: bool = False) -> Iterator[tuple[str, Source | TrunklineError]]:
+    """
+    Yield all sources that *names* stand for, each open until the next one is asked for, or what is wrong with it.
+
+    Args:
+        names: Paths, globs, folders, URLs and ``-``.
+        allow_empty: Whether a glob or folder may stand for nothing.
+
+    Returns:
+        Its name, fit for books and messages, and the source or the error.
+    """
+    for name in names:
+        try:
+            files = expand([name])
+        except SourceError as error:
+            if not (allow_empty and isinstance(error, NothingFoundError)):
+                yield shown(name), error
+            continue
+        for file in files:
+            yield from _each_in(file)
+
+
+def _each_in(file: str) -> Iterator[tuple[str, Source | TrunklineError]]:
+    try:
+        container = open_container(file)
+    except TrunklineError as error:
+        yield shown(file), error
+        return
+    with container:
+        for name in container.names:
+            yield name, _opened_in(container, name)
+
+
+def _opened_in(container: Container, name: str) -> Source | TrunklineError:
+    try:
+        return container.open(name)
+    except TrunklineError as error:
+        return error
 
 
 def open_container(name: str | os.PathLike[str], *, stdin: BinaryIO | None = None) -> Container:

@@ -15,13 +15,13 @@ from trunkline.database.queries import Queries
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.sessions import Sessions
 from trunkline.engine import WorkedBlock, framed_source, work_blocks
-from trunkline.errors import RefusedError, SourceError, TrunklineError
+from trunkline.errors import RefusedError, TrunklineError
 from trunkline.loading.publishing import take_turn
 from trunkline.loading.rehearsal import open_rehearsal, rehearse_rows
 from trunkline.loading.staging import StagedRows, staged_rows
 from trunkline.loading.tables import CallTable, find_call_table, planned_call_table
 from trunkline.runner import connect_to_load, layout_in_force, worker_count
-from trunkline.sources.source import Source, expand, open_source, redacted
+from trunkline.sources.source import Source, each_source
 from trunkline.tracing.findings import Findings, Verdict, Verified
 from trunkline.tracing.kept_rejects import KeptRejects
 from trunkline.tracing.places import Placed, Sums, place_records
@@ -50,15 +50,11 @@ def verify_sources(
     """
     sessions = Sessions(lambda: connect_to_load(servers))
     try:
-        for wanted in sources:
-            try:
-                names = expand([wanted])
-            except SourceError as error:
-                if not settings.allow_empty:
-                    yield Verified(source=redacted(wanted), layout=None, status="failed", reason=str(error))
-                continue
-            for name in names:
-                yield _Proof(settings=settings, servers=servers, sessions=sessions, progress=progress).of(name)
+        for name, source in each_source(sources, allow_empty=settings.allow_empty):
+            if isinstance(source, TrunklineError):
+                yield Verified(source=name, layout=None, status="failed", reason=str(source))
+            else:
+                yield _Proof(settings=settings, servers=servers, sessions=sessions, progress=progress).of(source)
     finally:
         sessions.close()
 
@@ -112,20 +108,19 @@ class _Proof:
     sessions: Sessions
     progress: ProgressPort
 
-    def of(self, name: str) -> Verified:
+    def of(self, source: Source) -> Verified:
         """Return what is found of one source; an error is part of it."""
         layout: Layout | None = None
         try:
-            with open_source(name) as source:
-                self.progress.start(source.name, source.size)
-                layout = layout_in_force(source, self.settings)
-                content = Content(hash=source.content_hash(), bytes=source.size or 0)
-                policy = retrying(attempts=ATTEMPTS, on_retry=self.servers.on_retry)
-                return policy(self._attempt, source, layout, content)
+            self.progress.start(source.name, source.size)
+            layout = layout_in_force(source, self.settings)
+            content = Content(hash=source.content_hash(), bytes=source.size or 0)
+            policy = retrying(attempts=ATTEMPTS, on_retry=self.servers.on_retry)
+            return policy(self._attempt, source, layout, content)
         except TrunklineError as error:
             status: Verdict = "disagrees" if isinstance(error, RefusedError) else "failed"
             used = layout.name if layout else None
-            return Verified(source=redacted(name), layout=used, status=status, reason=str(error))
+            return Verified(source=source.name, layout=used, status=status, reason=str(error))
 
     def _attempt(self, source: Source, layout: Layout, content: Content) -> Verified:
         with self.sessions.borrow() as connection, connection.cursor() as cursor:
