@@ -132,14 +132,14 @@ def _judge(job: CheckJob, account: _Account) -> None:
 
 
 def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
-    open_rehearsal(cursor, job.layout, job.table if job.is_there else None)
+    open_rehearsal(cursor, job.layout, job.table if job.is_there else None, system=job.terms.system)
     there = partitions_there(cursor, job.table)
     reading, blocks = framed_source(job.source, job.layout)
     account.header = reading.header
     looked_up = job.cache.counts
 
     def then(block: Block, worked: WorkedBlock) -> tuple[Block, TypedBlock, StagedRows, Costs]:
-        rows = staged_rows(worked.typed, job.table, load_id=0, first_line=block.first_line, system=job.terms.system)
+        rows = staged_rows(worked.typed, job.table, first_line=block.first_line)
         return block, worked.typed, rows, Costs(extract_s=worked.extract_s, transform_s=worked.transform_s)
 
     for block, typed, rows, costs in work_blocks(blocks, job.source, reading, job.cache, then, workers=job.workers):

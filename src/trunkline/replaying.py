@@ -384,10 +384,10 @@ def _pass(cursor: Cursor, work: _Work, conflicts: dict[int, Kept], found: _Pass)
     pages = rejects_to_replay(cursor, load_id, work.which)
     for position, (typed, data) in enumerate(_typed_blocks(pages, work, conflicts, found)):
         hasher.update(data)
-        rows = staged_rows(typed, table, load_id=load.load_id, first_line=0, system=work.terms.system)
+        rows = staged_rows(typed, table, first_line=0)
         missing = [start for start, _, _ in rows.runs if start not in made]
         check_partition_count({*made, *missing}, there)
-        made |= make_staged(cursor, table, load.load_id, missing)
+        made |= make_staged(cursor, table, load.load_id, missing, system=work.terms.system)
         copy_rows(cursor, table, rows, made)
         block = Block(position=position, first_byte=found.bytes, first_line=1, data=data, lines=typed.read)
         add_block(cursor, load.load_id, block, typed, identity="", totals=typed_totals(typed.batch, layout))

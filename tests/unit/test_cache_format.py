@@ -104,8 +104,9 @@ def assert_same(got, block) -> None:
     assert got.read == block.read
 
 
+@pytest.mark.parametrize("compression", [None, "lz4"])
 @given(data=st.data(), names=st.lists(st.text(), max_size=4), gaps=GAPS, rejects=REJECTS)
-def test_text_reads_back_equal(data, names, gaps, rejects):
+def test_text_reads_back_equal(data, names, gaps, rejects, compression):
     """Whatever the header and the text, names that repeat and blocks without a record included."""
     column = st.lists(st.text(), min_size=len(gaps), max_size=len(gaps))
     schema = pa.schema([pa.field(name, pa.string()) for name in names] or [pa.field("1", pa.string())])
@@ -117,11 +118,12 @@ def test_text_reads_back_equal(data, names, gaps, rejects):
         read=len(gaps) + len(rejects),
     )
 
-    assert_same(unpack_text(pack_text(block)), block)
+    assert_same(unpack_text(pack_text(block, compression)), block)
 
 
+@pytest.mark.parametrize("compression", [None, "lz4"])
 @given(calls=st.lists(CALLS, max_size=8), rejects=REJECTS, filtered=st.integers(0, 3))
-def test_typed_calls_read_back_equal(calls, rejects, filtered):
+def test_typed_calls_read_back_equal(calls, rejects, filtered, compression):
     """Nulls, decimals, times and keys included, to the last digit."""
     block = TypedBlock(
         batch=pa.RecordBatch.from_pylist(calls, schema=TYPED_SCHEMA),
@@ -131,7 +133,7 @@ def test_typed_calls_read_back_equal(calls, rejects, filtered):
         filtered=filtered,
     )
 
-    got = unpack_typed(pack_typed(block))
+    got = unpack_typed(pack_typed(block, compression))
 
     assert_same(got, block)
     assert got.filtered == filtered
@@ -142,7 +144,7 @@ def test_a_slice_of_a_batch_is_stored_alone():
     large = pa.record_batch([pa.array([str(n) for n in range(100_000)])], names=["n"])
     block = TextBlock(batch=large.slice(50_000, 2), lines=np.array([4, 7]), rejects=rejects_batch(), read=2)
 
-    payload = pack_text(block)
+    payload = pack_text(block, "lz4")
 
     assert_same(unpack_text(payload), block)
     assert len(payload) < 4096
@@ -155,7 +157,7 @@ def test_what_pandas_knows_of_a_batch_is_not_stored():
     assert b"pandas" in batch.schema.metadata
     block = TextBlock(batch=batch, lines=np.array([0]), rejects=rejects_batch(), read=1)
 
-    payload = pack_text(block)
+    payload = pack_text(block, "lz4")
 
     assert b"pandas" not in bytes(payload)
     assert unpack_text(payload).batch.schema.metadata is None
@@ -173,7 +175,7 @@ def test_values_of_the_first_release_stay_readable(name):
 @pytest.mark.parametrize("mac", [None, mac_key("s3cret")], ids=["checksum", "mac"])
 def test_every_flipped_byte_is_noticed(mac):
     """Wherever a value is damaged, it is not taken for a block."""
-    value = seal(pack_text(text_block()), key=KEY, mac=mac)
+    value = seal(pack_text(text_block(), "lz4"), key=KEY, mac=mac)
 
     for place in range(len(value)):
         damaged = bytearray(value)
@@ -184,7 +186,7 @@ def test_every_flipped_byte_is_noticed(mac):
 
 def test_every_truncation_is_noticed():
     """However much of a value is there, it is not taken for a block unless all of it is, and no more."""
-    value = seal(pack_text(text_block()), key=KEY, mac=None)
+    value = seal(pack_text(text_block(), "lz4"), key=KEY, mac=None)
 
     for length in range(len(value)):
         with pytest.raises(BadValueError):
@@ -202,7 +204,7 @@ def test_another_reply_than_a_string_is_noticed(value):
 
 def test_a_value_belongs_to_its_key():
     """A block copied to another block's key is not that block."""
-    value = seal(pack_text(text_block()), key=KEY, mac=None)
+    value = seal(pack_text(text_block(), "lz4"), key=KEY, mac=None)
 
     with pytest.raises(BadValueError):
         unseal(value, key=cache_key("extract", "00fe"), mac=None)
@@ -301,7 +303,7 @@ def test_typed_calls_that_do_not_add_up_are_noticed(counts):
 @given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_damage_behind_a_right_checksum_never_crashes(place, byte):
     """Without a secret, a stranger can compute the checksum: the worst that happens is another value or a miss."""
-    payload = bytearray(pack_typed(typed_block()))
+    payload = bytearray(pack_typed(typed_block(), "lz4"))
     payload[place % len(payload)] = byte
 
     try:

@@ -6,7 +6,7 @@ import pytest
 import redis
 from redis import exceptions
 
-from trunkline.cache.client import TIMEOUT_S, bounded_copy, cause, client_from_url, place
+from trunkline.cache.client import TIMEOUT_S, bounded_copy, cause, client_from_url, is_on_this_machine, place
 from trunkline.errors import SettingsError
 
 SECRET = "hunter2"
@@ -211,3 +211,20 @@ def test_what_a_server_says_of_our_commands_is_not_repeated():
     exc = exceptions.ResponseError(f"unknown command 'AUTH', with args beginning with: '{SECRET}'", status_code="ERR")
 
     assert cause(exc) == "it refused a command (ERR)"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("unix:///tmp/valkey.sock", True),
+        ("redis://localhost:6379", True),
+        ("redis://127.0.0.1/1", True),
+        ("redis://[::1]:6379", True),
+        ("redis://cache.example.com", False),
+        ("rediss://user:secret@cache.example.com:6380", False),
+        ("redis://10.0.0.1", False),
+    ],
+)
+def test_a_server_on_this_machine_is_told_from_others(url, expected):
+    """What goes over a network is worth compressing."""
+    assert is_on_this_machine(redis.Redis.from_url(url)) is expected

@@ -180,6 +180,12 @@ def place(client: redis.Redis) -> str:
     return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}"
 
 
+def is_on_this_machine(client: redis.Redis) -> bool:
+    """Tell whether values reach the server without a network."""
+    options = client.connection_pool.connection_kwargs
+    return "path" in options or options.get("host", "localhost") in ("localhost", "127.0.0.1", "::1")
+
+
 def is_refusal(exc: BaseException) -> bool:
     """Return whether the server refused this one command, so that others may still work."""
     return isinstance(exc, exceptions.ResponseError)

@@ -18,12 +18,14 @@ from trunkline.cache.client import (
     client_from_url,
     execute,
     is_foreign_type,
+    is_on_this_machine,
     is_refusal,
     place,
 )
 from trunkline.cache.port import BlockCache, CacheTally, NullCache
 from trunkline.cache.values import (
     BadValueError,
+    Compression,
     cache_key,
     mac_key,
     pack_text,
@@ -126,6 +128,7 @@ class Cache:
         """Use *client* with its own waits and retries; `connect_cache` and `cache_for` bound them."""
         self._client = client
         self._mac = mac_key(secret) if secret else None
+        self._compression: Compression = None if is_on_this_machine(client) else "lz4"
         self._ttl_s = ttl_s
         self._max_value_bytes = max_value_bytes
         self._warn = warn
@@ -146,7 +149,7 @@ class Cache:
 
     def put_text(self, key: str, block: TextBlock) -> None:
         """Keep what extraction made of a block for the time to live, if possible."""
-        self._put(cache_key("extract", key), lambda: pack_text(block))
+        self._put(cache_key("extract", key), lambda: pack_text(block, self._compression))
 
     def get_typed(self, key: str) -> TypedBlock | None:
         """Return what transformation made of a block, or None if that is not to be had."""
@@ -154,7 +157,7 @@ class Cache:
 
     def put_typed(self, key: str, block: TypedBlock) -> None:
         """Keep what transformation made of a block for the time to live, if possible."""
-        self._put(cache_key("transform", key), lambda: pack_typed(block))
+        self._put(cache_key("transform", key), lambda: pack_typed(block, self._compression))
 
     def close(self) -> None:
         """Close the connections."""

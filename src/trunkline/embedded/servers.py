@@ -209,7 +209,7 @@ class Valkey:
             str(valkey_program()),
             *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
             *("--dir", str(data), "--daemonize", "no", *persistence),
-            *("--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"),
+            *("--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru"),
         ]
 
 

@@ -197,9 +197,9 @@ def _stage(
     open_stage(cursor, table, load_id)
     starts = _starts(table, typed.batch)
     check_partition_count(starts, partitions_there(cursor, table))
-    staged = make_staged(cursor, table, load_id, sorted(starts, key=str))
+    staged = make_staged(cursor, table, load_id, sorted(starts, key=str), system=layout.system or "")
     for part in _slices(typed):
-        rows = staged_rows(part, table, load_id=load_id, first_line=0, system=layout.system or "")
+        rows = staged_rows(part, table, first_line=0)
         copy_rows(cursor, table, rows, staged)
     _keep_rejects(cursor, load_id, kept)
     whole = Block(position=0, first_byte=0, first_line=0, data=b"", lines=typed.read)

@@ -265,7 +265,7 @@ def _attach_relation(cursor: Cursor, table: CallTable, staged: StagedTable, name
         )
     )
     if bounded:
-        cursor.execute(query("drop_bounds", relation=relation, name=sql.Identifier(BOUNDS_CHECK)))
+        cursor.execute(query("settle_partition", relation=relation, name=sql.Identifier(BOUNDS_CHECK)))
     return _oid(cursor, relation.as_string(cursor))
 
 

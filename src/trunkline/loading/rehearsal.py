@@ -19,7 +19,7 @@ from trunkline.books.account import Totals
 from trunkline.database.queries import Queries
 from trunkline.loading.publishing import compare, twins_of
 from trunkline.loading.staged_tables import StagedTable
-from trunkline.loading.staging import StagedRows, copy_rows, measures, settle_source
+from trunkline.loading.staging import StagedRows, copy_rows, fill_in, measures, settle_source
 from trunkline.loading.tables import CallTable, column_definitions, identifiers
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ class Rehearsed:
     totals: Totals
 
 
-def open_rehearsal(cursor: Cursor, layout: Layout, table: CallTable | None) -> None:
-    """Make the temporary tables, like the call table where there is one."""
+def open_rehearsal(cursor: Cursor, layout: Layout, table: CallTable | None, *, system: str, load_id: int = 0) -> None:
+    """Make the temporary tables, like the call table where there is one; their calls carry *system* and *load_id*."""
     for relation in (STAGED.identifier, REPEATS):
         if table is not None:
             cursor.execute(query("make_staged", staged=relation, table=table.identifier))
         else:
             cursor.execute(sql.SQL("create table {} ({})").format(relation, column_definitions(layout)))
+    fill_in(cursor, STAGED.identifier, load_id=load_id, system=system)
     cursor.execute(query("make_aside", aside=ASIDE))
 
 
@@ -91,7 +92,9 @@ def finish_rehearsal(
     """
     _settle(cursor, planned, on_conflict=on_conflict)
     if is_there:
-        cursor.execute(query("analyze_relation", relation=STAGED.identifier))
+        cursor.execute(
+            query("analyze_relation", relation=STAGED.identifier, columns=identifiers(planned.value_columns))
+        )
         twins = twins_of(planned, STAGED.identifier, ASIDE, bounds_of(cursor, planned, reloads))
         compare(cursor, planned, twins, repeats=REPEATS, on_conflict=on_conflict)
     cursor.execute(query("set_aside", aside=ASIDE))

@@ -44,7 +44,7 @@ def open_stage(cursor: Cursor, table: CallTable, load_id: int) -> None:
 
 
 def make_staged(
-    cursor: Cursor, table: CallTable, load_id: int, starts: Iterable[date | None]
+    cursor: Cursor, table: CallTable, load_id: int, starts: Iterable[date | None], *, system: str
 ) -> dict[date | None, StagedTable]:
     """Register and make the staged tables of these partitions, in the caller's transaction."""
     made = {}
@@ -56,21 +56,27 @@ def make_staged(
             {"load_id": load_id, "relation": staged.relation, "lower": staged.lower, "upper": staged.upper},
         )
         cursor.execute(query("make_staged", staged=staged.identifier, table=table.identifier))
+        fill_in(cursor, staged.identifier, load_id=load_id, system=system)
         made[start] = staged
     return made
 
 
+def fill_in(cursor: Cursor, staged: sql.Identifier, *, load_id: int, system: str) -> None:
+    """Let a staged table give each call its load and system: a seventh of COPY's time less than copying them."""
+    cursor.execute(query("fill_in", staged=staged, load_id=sql.Literal(load_id), system=sql.Literal(system)))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedRows:
-    """The calls of one block, with their technical columns, in runs of one partition each."""
+    """The calls of one block, with all columns but what the staged table fills in, in runs of one partition each."""
 
     batch: pa.RecordBatch
     runs: tuple[tuple[date | None, int, int], ...]  # partition, first row, end
 
 
-def staged_rows(typed: TypedBlock, table: CallTable, *, load_id: int, first_line: int, system: str) -> StagedRows:
+def staged_rows(typed: TypedBlock, table: CallTable, *, first_line: int) -> StagedRows:
     """Return the rows of a block as they are copied, ordered by partition and, within one, by source line."""
-    batch = _with_technical_columns(typed, load_id=load_id, first_line=first_line, system=system)
+    batch = _with_lines(typed, first_line=first_line)
     if not table.is_partitioned or batch.num_rows == 0:
         return StagedRows(batch=batch, runs=((None, 0, batch.num_rows),) if batch.num_rows else ())
     starts = partition_starts(typed.batch.column(table.event_time), table.partition)
@@ -80,11 +86,8 @@ def staged_rows(typed: TypedBlock, table: CallTable, *, load_id: int, first_line
     return StagedRows(batch=batch, runs=tuple(_runs(starts)))
 
 
-def _with_technical_columns(typed: TypedBlock, *, load_id: int, first_line: int, system: str) -> pa.RecordBatch:
-    rows = typed.batch.num_rows
+def _with_lines(typed: TypedBlock, *, first_line: int) -> pa.RecordBatch:
     columns = {name: typed.batch.column(name) for name in typed.batch.schema.names if name != "record_key"}
-    columns["system"] = pa.repeat(pa.scalar(system, pa.string()), rows)
-    columns["load_id"] = pa.repeat(pa.scalar(load_id, pa.int64()), rows)
     columns["source_line"] = pa.array(typed.lines + first_line)
     columns["record_key"] = typed.batch.column("record_key")
     return pa.record_batch(columns)
@@ -245,7 +248,7 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
         query("sum_staged", staged=staged.identifier, **measures(table, "s")),
         {"load_id": load_id, "relation": staged.relation},
     )
-    cursor.execute(query("analyze_relation", relation=staged.identifier))
+    cursor.execute(query("analyze_relation", relation=staged.identifier, columns=identifiers(table.value_columns)))
     cursor.execute(query("mark_sealed"), {"load_id": load_id, "relation": staged.relation})
 
 

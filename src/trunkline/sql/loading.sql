@@ -152,6 +152,10 @@ on conflict do nothing
 -- Make a staged table: the call table's columns and constraints, no index.
 create table if not exists {staged} (like {table} including defaults including constraints)
 
+-- name: fill_in
+-- Let a staged table fill in what is the same for all calls of a load, so that it need not be copied.
+alter table {staged} alter column system set default {system}, alter column load_id set default {load_id}
+
 -- name: make_aside
 -- Make the table of calls that are set aside while a load is settled: duplicates and conflicts.
 create table if not exists {aside} (
@@ -231,8 +235,9 @@ group by 3
 update trunkline.staged set sealed = true where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: analyze_relation
--- Let the planner know what was staged.
-analyze {relation}
+-- Let the planner know roughly what was staged.  That columns are named leaves autovacuum's count of changed rows as it
+-- is, so that it soon looks closer.
+analyze {relation} ({columns})
 
 -- name: lock_load
 -- Take the right to publish a load; the status says whether it was published before, whoever's reply was lost.
@@ -283,9 +288,9 @@ alter table {staged} set schema {schema}
 -- Publish a table as a partition.
 alter table {table} attach partition {relation} for values from ({lower}) to ({upper})
 
--- name: drop_bounds
--- The check that spared the scan says nothing that the partition's bounds do not.
-alter table {relation} drop constraint {name}
+-- name: settle_partition
+-- A partition needs neither the check that spared the scan, since it says what the bounds say, nor a load's defaults.
+alter table {relation} drop constraint {name}, alter column system drop default, alter column load_id drop default
 
 -- name: take_back
 -- Remove the calls that earlier loads of the same content brought.

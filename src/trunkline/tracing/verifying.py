@@ -150,11 +150,9 @@ class _Proof:
         rejects = KeptRejects(load_id=load.id, same_layout=same_layout, findings=findings)
 
         def then(block: Block, worked: WorkedBlock) -> tuple[Block, TypedBlock, StagedRows]:
-            first = block.first_line
-            rows = staged_rows(worked.typed, table, load_id=load.id, first_line=first, system=terms.system)
-            return block, worked.typed, rows
+            return block, worked.typed, staged_rows(worked.typed, table, first_line=block.first_line)
 
-        open_rehearsal(cursor, layout, table)
+        open_rehearsal(cursor, layout, table, system=terms.system, load_id=load.id)
         workers = worker_count(self.settings)
         reading, blocks = framed_source(source, layout)
         for block, typed, rows in work_blocks(blocks, source, reading, self.servers.cache, then, workers=workers):
