@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trunkline.cli.memory import bound_memory
 from trunkline.cli.options import (
     LIMITS,
     WHAT,
@@ -142,6 +143,7 @@ def check_layout(settings: Settings) -> None:
 
 def account_for(context: typer.Context, sources: Sequence[str], settings: Settings, *, check: bool) -> int:
     """Load or only check *sources*; whatever ends it, the books of those that were finished are printed."""
+    bound_memory()
     from trunkline.runner import check_sources, run_sources
     from trunkline.servers import open_servers
     from trunkline.settings.server_choice import choose_database
