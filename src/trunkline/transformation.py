@@ -191,7 +191,10 @@ def _columns_of(
     def column(wanted: str | int) -> pa.StringArray:
         return batch.column(places[wanted]) if wanted in places else pa.nulls(batch.num_rows, pa.string())
 
-    return [column(wanted) for wanted in field.columns_read], None if field.beside is None else column(field.beside)
+    beside = field.beside
+    if beside is None or (isinstance(field, MoneyField) and beside not in places):  # an unknown currency is NULL
+        return [column(wanted) for wanted in field.columns_read], None
+    return [column(wanted) for wanted in field.columns_read], column(beside)
 
 
 def _extra(batch: pa.RecordBatch, layout: Layout) -> pa.StringArray:

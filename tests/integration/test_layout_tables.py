@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import psycopg2
+import pytest
 
 from trunkline.runner import run
 from trunkline.settings.model import Settings
@@ -38,6 +39,7 @@ def load(url, files):
     return loaded
 
 
+@pytest.mark.filterwarnings("ignore:.*columns that layout .* does not know:RuntimeWarning")
 def test_all_fixtures_are_loaded(database_url):
     """What the JSON says is in the tables, and the view unites it."""
     loaded = load(database_url, FILES)

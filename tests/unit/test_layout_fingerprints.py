@@ -61,7 +61,7 @@ OF_TYPES: dict[str, dict[str, Any]] = {
 OF_PARTS: dict[str, dict[str, Any]] = {
     "dialect": {
         "delimiter": ";", "quote": "'", "escape": "none", "header": True, "header_lines": 2, "skip_lines": 1,
-        "encoding": "latin-1", "multiline": True,
+        "encoding": "latin-1", "multiline": True, "not_records": "#.*",
     },
     "defaults": {"timezone": "UTC", "ambiguous_time": "later", "nulls": ["", "NULL"], "region": "KE"},
     "skip": {"column": "l", "is_in": ["3"], "not_in": ["2"]},
@@ -79,7 +79,7 @@ OF_LAYOUT: dict[str, Any] = {
 }
 WITHOUT_EFFECT: dict[str, Any] = {
     "name": "other", "status": "verified", "partition": "month", "grammar": None, "extends": "another",
-    "wrong_zone": "report", "sequence": {"from": "field", "field": "b", "restarts": True},
+    "wrong_zone": "report", "most_columns": 9, "sequence": {"from": "field", "field": "b", "restarts": True},
 }  # fmt: skip
 
 # What gives the same call another key, but for zones (which the books keep for each system).

@@ -110,3 +110,71 @@ def test_a_list_of_columns_has_a_fingerprint():
     """Date and time in two columns are no reason for a warning."""
     assert len({load_layout("carrier_bill").fingerprint, load_layout("carrier_bill").fingerprint}) == 1
     assert load_layout("carrier_bill").model_dump(mode="json")["fields"][3]["column"] == ["Call Date", "Call Time"]
+
+
+ASIDE = """
+grammar = 1
+name = "aside"
+table = "aside"
+[dialect]
+header = false
+delimiter = ","
+not_records = "#.*|[^,]*,,(?:Start|End)|[0-9]+,total,x"
+[[fields]]
+column = 1
+name = "caller"
+type = "text"
+[[fields]]
+column = 2
+name = "callee"
+type = "text"
+"""
+
+
+def aside_outcome(data):
+    layout = parse_layout(ASIDE, origin="t")
+    calls, rejects = transform(extract(data, layout), layout)
+    return (
+        calls["caller"].to_dict(),
+        dict(zip(rejects["source_line"], rejects["code"], strict=True)),
+        calls.attrs["read"],
+    )
+
+
+def test_lines_that_are_no_records():
+    """They are left out as blank lines are, wherever they stand and however many, and count as nothing."""
+    data = b"#v 1\n1,,Start\n0700,a\n\n# three, of,them\n2,,End\n3,,Start\n0711,b\n9,,End"
+
+    assert aside_outcome(data) == ({3: "0700", 8: "0711"}, {}, 2)
+
+
+def test_a_record_is_never_taken_for_another_line():
+    """A line with the fields of a record is one, whatever it looks like; another line that fits nothing is a reject."""
+    assert aside_outcome(b"#0700,a\n0700,b\n1,,Begin\n0,total,x\n") == (
+        {1: "#0700", 2: "0700"},
+        {3: "too_many_fields"},
+        3,
+    )
+
+
+def test_a_source_without_any_record():
+    """Only such lines: nothing is read."""
+    assert aside_outcome(b"#v 1\n1,,Start\n2,,End\n") == ({}, {}, 0)
+
+
+@pytest.mark.parametrize("pattern", ["(", "ä"])
+def test_a_pattern_of_lines_that_is_none(pattern):
+    """It is one of ASCII, since it is matched on bytes of any encoding."""
+    with pytest.raises(LayoutError, match="expected a regular expression in ASCII"):
+        parse_layout(ASIDE.replace("#.*", pattern), origin="t")
+
+
+def test_what_is_filtered_is_no_sign_of_a_layout():
+    """Records that a layout takes for no calls do not speak for it, nor do more columns than it may have."""
+    wide = "460475,Acme,Normal,+12025550123,,Originating,,,12,20240301060000.314,,Yes,,,016" + "," * 182
+
+    assert layout_of(f"version=14.2\n{wide}\n".encode()).name == "broadworks_cdr"
+    with pytest.raises(LayoutError, match="no layout fits"):
+        layout_of(wide.replace("Normal", "Special").encode() + b"\n")
+    with pytest.raises(LayoutError, match="no layout fits"):
+        layout_of(wide.encode() + b"," * 300 + b"\n")

@@ -59,7 +59,7 @@ def read_first_rows(sample: bytes, wanted: WantedDialect | None = None) -> First
     lines = split_lines(text)[dialect.skip_lines :]
     if len(lines) > 1 and not text.endswith((b"\n", b"\r")):
         lines.pop()
-    split = (split_record(line, dialect) for line in lines[:MOST_ROWS] if line.strip())
+    split = (split_record(line, dialect) for line in lines[:MOST_ROWS] if line.strip() and not dialect.is_aside(line))
     return FirstRows(
         dialect=dialect, rows=tuple(_decoded(fields) for fields in split if not isinstance(fields, Damage))
     )

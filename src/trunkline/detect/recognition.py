@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline.detect.first_rows import Row, read_first_rows
+from trunkline.detect.proposal import has_header
 from trunkline.detect.shapes import fits
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
@@ -164,7 +165,8 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
 
 
 def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
-    most = max(column for field in layout.fields for column in field.all_columns_read if isinstance(column, int))
+    read = max(column for field in layout.fields for column in field.all_columns_read if isinstance(column, int))
+    most = layout.most_columns or read
     needed = max(
         (
             column
@@ -181,6 +183,10 @@ def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
         reason = f"it has {wide} columns, the first records have {len(rows[0])}"
         return Candidate(layout=layout, confidence=0, reasons=(reason,))
     places = {width: places_of([""] * width, layout) for width in {len(row) for row in there}}
+    if all(_is_no_call(layout, places[len(row)], row) for row in there):
+        return Candidate(layout=layout, confidence=0, reasons=("none of the first records is a call by its rules",))
+    if has_header(rows) and _is_no_call(layout, places_of([""] * len(rows[0]), layout), rows[0]):
+        return Candidate(layout=layout, confidence=0, reasons=("the first line is a header, and it has none",))
     share, told = _fitting(layout, [(places[len(row)], row) for row in there])
     reasons = (f"{len(there)} of {len(rows)} records have {wide} columns", *told)
     return Candidate(layout=layout, confidence=round(len(there) / len(rows) * share, 3), reasons=reasons)
@@ -201,6 +207,12 @@ def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]]) -> tuple[float,
     told = [f"{name} looks wrong in {count} of {len(calls)} records" for name, count in bad.items() if count]
     more = [f"and so do {len(told) - _TOLD} more fields"] if len(told) > _TOLD else []
     return good / len(calls), [*told[:_TOLD], *more]
+
+
+def _is_no_call(layout: Layout, places: Places, row: Row) -> bool:
+    """Return whether a record lacks what a call of the layout must say, which is no sign of the layout either."""
+    rules = (rule for rule in layout.skip if rule.not_in is not None)
+    return any(_text(rule.column, places, row) not in (rule.not_in or ()) for rule in rules)
 
 
 def _is_skipped(layout: Layout, places: Places, row: Row) -> bool:

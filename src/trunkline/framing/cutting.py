@@ -127,6 +127,7 @@ def _reading_identity(header: tuple[str, ...], dialect: ResolvedDialect) -> byte
         dialect.block_encoding,
         dialect.multiline,
         list(header),
+        *filter(None, (dialect.not_records,)),  # so that blocks without keep their identity
     ]
     return blake3(json.dumps(facts).encode()).digest()
 
@@ -305,7 +306,7 @@ def _count_columns(sample: bytes, dialect: ResolvedDialect) -> tuple[str, ...]:
     if len(lines) > 1 and len(sample) == SAMPLE_BYTES:
         lines.pop()
     widths = Counter(_record_widths(lines, dialect))
-    width = widths.most_common(1)[0][0] if widths else int(any(lines))
+    width = widths.most_common(1)[0][0] if widths else int(any(line and not dialect.is_aside(line) for line in lines))
     return tuple(str(number) for number in range(1, width + 1))
 
 
@@ -314,6 +315,8 @@ def _record_widths(lines: Iterable[bytes], dialect: ResolvedDialect) -> Iterator
     begun: list[bytes] = []
     for line in lines:
         if not line and not begun:
+            continue
+        if dialect.is_aside(line) and not begun:
             continue
         fields = split_record(b"\n".join([*begun, line]), dialect)
         if not isinstance(fields, Damage):

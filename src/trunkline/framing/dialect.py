@@ -6,6 +6,7 @@ Imports nothing heavy, so that an unchanged source can be recognised without num
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -50,6 +51,8 @@ class WantedDialect(Protocol):
     def encoding(self) -> str | None: ...
     @property
     def multiline(self) -> bool | None: ...
+    @property
+    def not_records(self) -> str | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +72,7 @@ class ResolvedDialect:
         encoding: Python's name of it.  What is not a superset of ASCII in single bytes (UTF-16, UTF-32) is framed as
             UTF-8: see `wide`.
         multiline: Whether a quoted field may hold line ends.
+        not_records: Regular expression of lines that are no records where they do not have a record's fields, or "".
     """
 
     delimiter: str = ","
@@ -79,6 +83,11 @@ class ResolvedDialect:
     skip_lines: int = 0
     encoding: str = "utf-8"
     multiline: bool = False
+    not_records: str = ""
+
+    def is_aside(self, line: bytes) -> bool:
+        """Whether a line, which does not have the fields of a record, is none by `not_records`."""
+        return self.not_records != "" and _pattern(self.not_records).fullmatch(line) is not None
 
     @property
     def wide(self) -> bool:
@@ -132,9 +141,15 @@ def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> Resol
         skip_lines=skip_lines,
         encoding=encoding,
         multiline=bool(wanted and wanted.multiline),
+        not_records=(wanted.not_records if wanted else None) or "",
     )
     _check(resolved)
     return resolved
+
+
+@lru_cache(maxsize=32)
+def _pattern(text: str) -> re.Pattern[bytes]:
+    return re.compile(text.encode("ascii"))
 
 
 def _marked_encoding(sample: bytes) -> str | None:

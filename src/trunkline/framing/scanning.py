@@ -31,7 +31,7 @@ class Outcome(IntEnum):
     """What becomes of a physical line.  All but the first three are reject codes, in order of precedence."""
 
     OK = 0
-    BLANK = 1  # nothing between two line ends: not a record
+    BLANK = 1  # nothing between two line ends, or what the dialect says is none: not a record
     CONTINUED = 2  # part of the record of an earlier line (multiline dialects only)
     TOO_LONG = 3
     NUL_BYTE = 4
@@ -103,6 +103,8 @@ def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
         outcomes[_lines_of(marks.starts, np.flatnonzero(marks.bytes == 0))] = Outcome.NUL_BYTE
     outcomes[(marks.ends - marks.starts) > MAX_RECORD_BYTES] = Outcome.TOO_LONG
     outcomes[marks.ends == marks.starts] = Outcome.BLANK
+    if dialect.not_records:
+        _leave_out_asides(data, dialect, marks, outcomes)
     if dialect.multiline:
         _join_lines(data, dialect, width, marks, outcomes, widths, slow)
     return Scan(starts=marks.starts, ends=marks.ends, outcomes=outcomes, widths=widths, slow=slow)
@@ -283,6 +285,16 @@ def _judge_backslashes(
             continue
         widths[line] = len(fields)
         outcomes[line] = _width_outcome(len(fields), width)
+
+
+_MAY_BE_ASIDE = (Outcome.BAD_QUOTE, Outcome.TOO_FEW_FIELDS, Outcome.TOO_MANY_FIELDS, Outcome.TORN_RECORD)
+
+
+def _leave_out_asides(data: bytes, dialect: ResolvedDialect, marks: _Marks, outcomes: Bytes) -> None:
+    """Take lines for blank that are no good records and that the dialect says are none."""
+    for line in np.flatnonzero(np.isin(outcomes, _MAY_BE_ASIDE)).tolist():
+        if dialect.is_aside(data[marks.starts[line] : marks.ends[line]]):
+            outcomes[line] = Outcome.BLANK
 
 
 def _is_torn(data: bytes, dialect: ResolvedDialect, marks: _Marks, outcome: Outcome) -> bool:

@@ -356,7 +356,8 @@ class MoneyField(FieldBase):
         default=None, description="ISO 4217 code of all amounts. `--currency` overrides it. Unknown: NULL."
     )
     currency_from: OneColumn | None = Field(
-        default=None, description="Column with the ISO 4217 code of each record, instead of `currency`."
+        default=None,
+        description="Column with the ISO 4217 code of each record, instead of `currency`; NULL where there is none.",
     )
     currency_aliases: tuple[StrictStr, ...] = Field(
         default=(), description="Other header names of the column of `currency_from`."

@@ -34,7 +34,7 @@ from trunkline.layout.fields import (
 from trunkline.layout.rules import SYSTEM, rule_problems
 from trunkline.layout.versions import RESULT_VERSION, version_of
 
-_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "sequence", "wrong_zone"}
+_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "sequence", "wrong_zone", "most_columns"}
 _OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
 _TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 _ASCII_CHARACTER = re.compile(r"[\x01-\x09\x0b\x0c\x0e-\x7f]")  # neither NUL nor a line end
@@ -65,6 +65,14 @@ def _check_quote(text: str) -> str:
     return text if text == "" else _check_character(text)
 
 
+def _check_line_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern.encode("ascii"))
+    except (re.error, UnicodeEncodeError) as exc:
+        raise ValueError(f'found "{pattern}", expected a regular expression in ASCII: {exc}') from None
+    return pattern
+
+
 class Dialect(Part):
     """How the bytes of the file become fields.  What is absent is detected."""
 
@@ -88,6 +96,11 @@ class Dialect(Part):
         default=None, description="Python's name of the encoding."
     )
     multiline: StrictBool | None = Field(default=None, description="Whether a quoted field may hold line ends.")
+    not_records: Annotated[StrictStr, AfterValidator(_check_line_pattern)] | None = Field(
+        default=None,
+        description="Regular expression of whole lines that are no records, such as comments. They are left out, as "
+        "blank lines are, if they do not have the fields of a record.",
+    )
 
 
 class Defaults(Part):
@@ -238,6 +251,12 @@ class Layout(Part):
     )
     extra: Literal["report", "keep", "refuse"] = Field(
         default="report", description="Columns that the layout does not know: report, keep as jsonb, refuse the file."
+    )
+    most_columns: StrictInt | None = Field(
+        default=None,
+        ge=1,
+        description="How many columns a file without a header may have and still be recognised; by default as many as "
+        "the fields read.",
     )
     dialect: Dialect = Field(default=Dialect(), description="How the bytes become fields.")
     defaults: Defaults = Field(default=Defaults(), description="What holds for all fields that do not say otherwise.")
