@@ -6,14 +6,15 @@ export PYTHON
 
 RUN := .venv/installed-run
 DEV := .venv/installed-dev
+PEERS := .venv-bench/installed
 LOCKED := pyproject.toml requirements/build.txt scripts/setup
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs bench bench-quick clean
 
 help:  ## List the chores
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 demo: $(RUN)  ## Load the sample call logs into an embedded PostgreSQL and show what came of it
 	@$(PY) examples/demo.py
@@ -29,11 +30,14 @@ lint: $(DEV)  ## Style and types
 docs: $(DEV)  ## Build the documentation into site/, with strict links
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
-bench: $(DEV)  ## Time loading against psql's own \copy
-	$(PY) -m benchmarks.bench
+bench: $(DEV) $(PEERS)  ## Measure all goals and the peers, and write docs/benchmarks.md; BENCH_ARGS="--help" for less
+	$(PY) -m benchmarks $(BENCH_ARGS)
 
-clean:  ## Remove .venv and everything made here, the data of the demo included
-	rm -rf .venv build dist site src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+bench-quick: $(DEV) $(PEERS)  ## Measure the main goals on a smaller file, in two minutes
+	$(PY) -m benchmarks --quick $(BENCH_ARGS)
+
+clean:  ## Remove .venv, .venv-bench and everything made here, the data of the demo included
+	rm -rf .venv .venv-bench build dist site src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN): requirements/run.txt $(LOCKED)
@@ -44,3 +48,8 @@ $(RUN): requirements/run.txt $(LOCKED)
 $(DEV): requirements/dev.txt $(LOCKED)
 	@scripts/setup dev
 	@touch $@ $(RUN)
+
+# What the benchmarks compare with stays apart.
+$(PEERS): requirements/bench.txt scripts/setup
+	@scripts/setup bench
+	@touch $@

@@ -1,1 +1,1 @@
-"""Benchmarks of trunkline against what else loads the same file; run them with `make bench`."""
+"""Benchmarks of trunkline against its goals and against what else loads the same file; run them with `make bench`."""

@@ -1,0 +1,110 @@
+"""Rounds: the ways of an experiment take turns, so that a machine whose speed drifts slows all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.measurements import START, ExperimentResult, Run, WayResult
+from benchmarks.process import Finished
+
+
+def nothing(number: int) -> None:
+    """Do nothing, in any round."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """
+    One way to do what an experiment is about.
+
+    Attributes:
+        name: Known to the goals.
+        label: For people.
+        keeps: What it keeps of trunkline's guarantee, in a few words.
+        prepare: Called with the number of the round before its clock starts.
+        run: Called with the number of the round; does it and returns what it took.
+        check: Called after; raises if the result is wrong.
+        at_most: Counted rounds, for slow ways that no goal needs.
+    """
+
+    name: str
+    label: str
+    run: Callable[[int], Run]
+    keeps: str = ""
+    prepare: Callable[[int], None] = nothing
+    check: Callable[[int], None] = nothing
+    at_most: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """
+    Ways that are compared with each other.
+
+    Attributes:
+        begin: Called once, before the first round.
+        warm_up: Whether a round that is not counted goes first; where a run takes minutes it does not.
+    """
+
+    name: str
+    title: str
+    records: int
+    bytes: int
+    ways: Sequence[Way]
+    notes: tuple[str, ...] = ()
+    begin: Callable[[], None] = field(default=lambda: None)
+    warm_up: bool = True
+
+
+def run_of(finished: Finished) -> Run:
+    """Return a run as a program took it."""
+    return Run(seconds=finished.seconds, cpu_s=finished.cpu_s, peak_bytes=finished.peak_bytes)
+
+
+def measure(
+    experiment: Experiment,
+    *,
+    wanted: Collection[str] | None,
+    rounds: int,
+    limit_s: float,
+    say: Callable[[str], None],
+) -> ExperimentResult:
+    """
+    Run the ways in turn.
+
+    Args:
+        wanted: Names of ways; their start-up is measured with them.  None for all.
+        rounds: Counted rounds.
+        limit_s: No round begins when the experiment has taken this many seconds and one round is counted.
+        say: Told which round it is.
+
+    Raises:
+        BenchError: If any way fails or leaves a wrong result.
+    """
+    began = time.monotonic()
+    ways = [way for way in experiment.ways if wanted is None or way.name.removesuffix(START) in wanted]
+    runs: dict[str, list[Run]] = {way.name: [] for way in ways}
+    experiment.begin()
+    first = 0 if experiment.warm_up else 1
+    for number in range(first, rounds + 1):
+        if number > 1 and time.monotonic() - began > limit_s:
+            say(f"{experiment.name}: out of time after {number - 1} of {rounds} rounds")
+            break
+        say(f"{experiment.name}: round {number} of {rounds}" if number else f"{experiment.name}: warming up")
+        for way in ways:
+            if way.at_most is not None and number > way.at_most:
+                continue
+            way.prepare(number)
+            run = way.run(number)
+            way.check(number)
+            if number:
+                runs[way.name].append(run)
+    return ExperimentResult(
+        title=experiment.title,
+        records=experiment.records,
+        bytes=experiment.bytes,
+        notes=experiment.notes,
+        ways={way.name: WayResult(label=way.label, keeps=way.keeps, runs=tuple(runs[way.name])) for way in ways},
+    )
