@@ -43,6 +43,7 @@ from trunkline.books.writing import (
     find_ended,
     note_proof,
     note_reading,
+    note_warnings,
     terms_of,
 )
 from trunkline.clock_proof import ClockProofs, check_clocks, prove_clocks
@@ -314,10 +315,8 @@ def _layout_of(origin: Origin, settings: Settings) -> Layout:
         LayoutError: If there is no layout of that name.
         RefusedError: If the layout has another zone or currency now, and nobody says that this is meant.
     """
-    was_given = origin.tz_source in ("configured", "proved") and "," not in origin.timezone  # who gave it: not known
-    configured = origin.timezone if was_given else None
     layout = load_layout(settings.layout or origin.layout).with_overrides(
-        timezone=settings.timezone or configured,
+        timezone=settings.timezone or origin.given_timezone,
         currency=settings.currency,
         system=origin.system if settings.system is None else settings.system,
     )
@@ -364,6 +363,7 @@ def _in_passes(cursor: Cursor, work: _Work, attempts: Attempts, passing: list[_P
             conflicts |= {found.ids[line]: kept for line, kept in error.kept.items()}
             continue
         break
+    note_warnings(cursor, load.load_id, found.doubts)
     for doubt in found.doubts:
         work.warn(f"{work.terms.source}: {doubt}")
     attempts.load_ids.append(load.load_id)

@@ -99,6 +99,7 @@ def test_rejects_are_exported_corrected_and_discarded(trunkline, tmp_path):
     replayed = trunkline("rejects", "replay", "--json")
 
     assert (exported.code, text, again.code) == (0, header + bad, 2)
+    assert "load it: trunkline run fix.csv --layout customer_call_logs\n" in exported.err
     assert (fixed["loaded"], discarded.json["discarded"]) == (1, 1)
     assert (replayed.code, replayed.json["sources"][0]["stay_open_by"]) == (3, {"too_few_fields": 1})
     assert trunkline("rejects", "discard", "--note", "all").code == 2

@@ -170,6 +170,7 @@ def test_load_reports_a_wrong_zone_where_the_layout_says_so(connection, tmp_path
         books = load(calls, connection, layout, rejects)
 
     assert (books.loaded, {one.filename for one in told}) == (50, {__file__})
+    assert [f"Master.csv: {one}" in str(told[0].message) for one in books.warnings] == [True]
 
 
 def replayed_after_conflicts(database_url, tmp_path, zone, layout):

@@ -13,7 +13,6 @@ from trunkline import Settings, run
 from trunkline.books.exporting import export_records, export_spreadsheet
 from trunkline.books.reading import Which, list_rejects, show_load
 from trunkline.books.settling import discard_rejects
-from trunkline.errors import UsageError
 from trunkline.replaying import replay_rejects
 from trunkline.servers import open_servers
 
@@ -198,40 +197,6 @@ def test_another_zone_is_not_taken_silently(settings, tmp_path):
 
     assert replayed.books.status == "refused"
     assert "Africa/Nairobi" in str(replayed.books.reason)
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
-def test_an_export_has_the_bytes_and_loads(connection, settings, tmp_path, end):
-    """Header and bad records in the order of the source, with its line ends; edited, they load."""
-    load(tmp_path, settings, GOOD, BAD_MONEY, GOOD.replace("1001", "1009"), TOO_FEW, end=end)
-    exported = export(connection)
-
-    assert exported == (end.join((HEADER, BAD_MONEY, TOO_FEW)) + end).encode()
-    (tmp_path / "edited.csv").write_bytes(exported.replace(b"0.5x", b"0.50"))
-    (books,) = run([str(tmp_path / "edited.csv")], settings)
-    assert (books.loaded, books.rejected) == (1, 1)
-
-
-def test_an_export_of_other_headers_is_refused(connection, settings, tmp_path):
-    """One file has one header."""
-    load(tmp_path, settings, GOOD, BAD_MONEY)
-    path = tmp_path / "b.csv"
-    path.write_text(f"{HEADER},note\n{BAD_MONEY},x\n{GOOD},y\n")
-    run([str(path)], settings)
-
-    with pytest.raises(UsageError, match="other headers"):
-        export(connection)
-
-
-def test_a_wide_source_is_exported_as_marked_utf_8(connection, settings, tmp_path):
-    """Its records are kept in UTF-8; the mark says so to whoever loads them."""
-    path = tmp_path / "wide.csv"
-    path.write_bytes("\n".join((HEADER, GOOD, BAD_MONEY.replace("Nakuru", "Näkuru"))).encode("utf-16"))
-    run([str(path)], settings)
-    exported = export(connection)
-
-    assert exported.startswith(b"\xef\xbb\xbfcustomer_id")
-    assert "Näkuru".encode() in exported
 
 
 def test_a_spreadsheet_calculates_nothing_and_is_not_loaded(connection, settings, tmp_path):

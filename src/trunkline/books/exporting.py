@@ -13,6 +13,7 @@ from trunkline.books.settling import Origin, Rejected, form_of, origins, rejects
 from trunkline.errors import UsageError
 from trunkline.framing.cutting import SourceForm
 from trunkline.framing.records import Damage, split_record
+from trunkline.layout.files import builtin_names
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # What a spreadsheet takes for the beginning of a formula, or drops before one (OWASP, "CSV Injection"); the last
 # four are the full-width forms that some take for it too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_SHOWN_LOADS = 10
 _FACTS = ("reject", "load", "line", "code", "field", "message")
 
 
@@ -31,17 +33,11 @@ def export_records(cursor: Cursor, which: Which) -> Iterator[bytes]:
     where there was none.  A source in UTF-16 or UTF-32 comes in UTF-8, with a byte order mark.
 
     Raises:
-        UsageError: If no reject passes, or they are of sources that one header does not fit.
+        UsageError: If no reject passes, or they are of sources that cannot be loaded as one: their headers differ, or
+            they were read by another layout, or for another system, in another zone or currency.
     """
     found = _found(cursor, which)
-    forms = {(form.preamble, form.header, form.dialect): form for _, form in found}
-    if len(forms) > 1:
-        loads = ", ".join(str(origin.load_id) for origin, _ in found)
-        raise UsageError(
-            f"these rejects are of loads whose sources have other headers ({loads})",
-            hint="export them one by one, with '--load'",
-        )
-    form = found[0][1]
+    form = _one_form(found)
     end = line_end(form.preamble)
     preamble = form.preamble
     if form.dialect.wide:
@@ -76,6 +72,18 @@ def export_spreadsheet(cursor: Cursor, which: Which) -> Iterator[bytes]:
             yield b"".join(_row([*_facts(reject, origin), *_values(reject.raw, form)]) for reject in page)
 
 
+def loading_options(cursor: Cursor, which: Which) -> list[str]:
+    """Return what a run has to be told, beside the name of the exported file, to read it as its source was read."""
+    origin = origins(cursor, which)[0]
+    is_own = origin.layout not in builtin_names()
+    options = ["--layout", f"{origin.layout}.toml" if is_own else origin.layout]
+    if origin.system:
+        options += ["--system", origin.system]
+    if origin.given_timezone:
+        options += ["--timezone", origin.given_timezone]
+    return options
+
+
 def line_end(preamble: bytes) -> bytes:
     r"""
     Return how the lines of a source end, as its header shows; LF without one.
@@ -103,6 +111,24 @@ def _found(cursor: Cursor, which: Which) -> list[tuple[Origin, SourceForm]]:
     if not found:
         raise UsageError("no reject is like that", hint="'trunkline rejects list' lists them; exported are open ones")
     return [(origin, form_of(cursor, origin.load_id)) for origin in found]
+
+
+def _one_form(found: list[tuple[Origin, SourceForm]]) -> SourceForm:
+    """Return how all of these sources were read, if that is one way."""
+    _, form = found[0]
+    what = "headers" if len({(form.preamble, form.header, form.dialect) for _, form in found}) > 1 else ""
+    for name in ("layout", "system", "timezone", "currency"):
+        if not what and len({getattr(origin, name) for origin, _ in found}) > 1:
+            what = f"a {name}"
+    if what:
+        loads = [str(origin.load_id) for origin, _ in found]
+        more = f" and {len(loads) - _SHOWN_LOADS} more" if len(loads) > _SHOWN_LOADS else ""
+        raise UsageError(
+            f"these rejects are of loads whose sources do not have {what} in common "
+            f"(loads {', '.join(loads[:_SHOWN_LOADS])}{more})",
+            hint="export them one by one, with '--load'",
+        )
+    return form
 
 
 def _facts(reject: Rejected, origin: Origin) -> list[str]:

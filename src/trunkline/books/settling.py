@@ -42,6 +42,12 @@ class Origin:
     status: str
     count: int
 
+    @property
+    def given_timezone(self) -> str | None:
+        """The zone that must be given again, since the layout may not state it; who gave a proved one is not known."""
+        was_given = self.tz_source in ("configured", "proved") and "," not in self.timezone
+        return self.timezone if was_given else None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:

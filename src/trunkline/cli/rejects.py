@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from datetime import timedelta
@@ -149,7 +150,7 @@ def export_rejects(
     verbose: Verbose = False,
 ) -> None:
     """Write rejects as their source had them, header and original bytes, to be edited and loaded."""
-    from trunkline.books.exporting import export_records, export_spreadsheet
+    from trunkline.books.exporting import export_records, export_spreadsheet, loading_options
     from trunkline.database.errors import translated
 
     shared = invocation(context)
@@ -161,9 +162,11 @@ def export_rejects(
     with open_books(context, database_url, config) as connection, translated(), connection.cursor() as cursor:
         cursor.execute("set transaction isolation level repeatable read, read only")
         written = _write(out, (export_spreadsheet if for_spreadsheet else export_records)(cursor, which))
+        options = loading_options(cursor, which)
     shared.document |= {"out": str(out), "bytes": written}
     if str(out) != "-":
-        next_step = "not for loading" if for_spreadsheet else f"correct it and load it: trunkline run {out}"
+        command = shlex.join(["trunkline", "run", str(out), *options])
+        next_step = "not for loading" if for_spreadsheet else f"correct it and load it: {command}"
         print_line(f"{out}: {written:,} bytes; {next_step}")
 
 

@@ -81,7 +81,7 @@ def parse_layout(text: str, *, origin: str) -> Layout:
 @lru_cache(maxsize=1)
 def builtin_layouts() -> tuple[Layout, ...]:
     """Return the layouts that come with trunkline, by name."""
-    return tuple(load_layout(name) for name in _builtin_names())
+    return tuple(load_layout(name) for name in builtin_names())
 
 
 def layout_text(name_or_path: str) -> str:
@@ -92,7 +92,7 @@ def layout_text(name_or_path: str) -> str:
         LayoutError: If there is none, or it cannot be read.
     """
     if not is_path(name_or_path):
-        names = _builtin_names()
+        names = builtin_names()
         if name_or_path not in names:
             raise LayoutError(
                 f"found no layout {name_or_path!r}, {suggestion(name_or_path, names)}",
@@ -112,7 +112,8 @@ def is_path(name_or_path: str) -> bool:
     return name_or_path.endswith(".toml") or Path(name_or_path).name != name_or_path
 
 
-def _builtin_names() -> list[str]:
+def builtin_names() -> list[str]:
+    """Return the names of the layouts that come with trunkline, in order."""
     return sorted(each.name.removesuffix(".toml") for each in _BUILTIN.iterdir() if each.name.endswith(".toml"))
 
 

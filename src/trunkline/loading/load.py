@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +33,7 @@ from trunkline.books.writing import (
     find_unchanged,
     note_proof,
     note_reading,
+    note_warnings,
     terms_of,
     unchanged_books,
 )
@@ -121,8 +121,12 @@ def load(
                 note_name(cursor, unchanged, layout.sequence, source)
                 return unchanged_books(connection, unchanged, source, Attempts())
             check_terms(cursor, table, terms, ())
-            is_proved = check_clocks(prove_clocks(typed.batch, layout), layout, warn=partial(_warn_of, source))
+            doubts: list[str] = []
+            is_proved = check_clocks(prove_clocks(typed.batch, layout), layout, warn=doubts.append)
+            for doubt in doubts:
+                warnings.warn(f"{source}: {doubt}", RuntimeWarning, stacklevel=2)
             opened = begin_load(cursor, terms, content=content, resume_key=None)
+            note_warnings(cursor, opened.load_id, doubts)
             if is_proved:
                 note_proof(cursor, opened.load_id)
             if isinstance(form := calls.attrs.get("form"), SourceForm):
@@ -143,10 +147,6 @@ def load(
     except UnchangedError as error:  # another session published it since we looked
         with _within(connection):
             return unchanged_books(connection, error.load_id, source, Attempts())
-
-
-def _warn_of(source: str, doubt: str) -> None:
-    warnings.warn(f"{source}: {doubt}", RuntimeWarning, stacklevel=4)  # whoever called `load`
 
 
 @contextmanager
