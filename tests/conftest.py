@@ -12,6 +12,7 @@ from typing import LiteralString
 import psycopg2
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 from psycopg2 import sql
 
 from trunkline.database.schema import migrate
@@ -21,6 +22,9 @@ from trunkline.embedded.pair import Embedded
 TEMPLATE = "trunkline_template"
 # What a killed server loses without fsync is lost to a killed machine only, and no test kills that.
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+# Properties that take long look for more: pytest --hypothesis-profile=thorough
+hypothesis_settings.register_profile("thorough", max_examples=3_000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

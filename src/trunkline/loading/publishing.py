@@ -180,9 +180,15 @@ def _is_published(cursor: Cursor, load: OpenLoad) -> bool:
 
 
 def _take_back(cursor: Cursor, table: CallTable, load: OpenLoad) -> None:
-    reloads = list(load.reloads)
-    cursor.execute(query("take_back", table=table.identifier), {"load_ids": reloads})
-    cursor.execute(query("forget_touched"), {"load_id": load.load_id, "load_ids": reloads})
+    cursor.execute(query("take_back", table=table.identifier), {"load_ids": list(load.reloads)})
+    _, relations = _counted(cursor)
+    _forget(cursor, load, relations)
+
+
+def _forget(cursor: Cursor, load: OpenLoad, relations: list[int]) -> None:
+    """Let no other load with calls in these tables count as unchanged: calls were taken out of them."""
+    if relations:
+        cursor.execute(query("forget_relations"), {"load_id": load.load_id, "relations": relations})
 
 
 def _place(
@@ -303,8 +309,7 @@ def _merge(
         forget_replaced(cursor, sequence, twins, event_time=table.event_time)
         cursor.execute(query("replace_calls", **twins))
         replaced, relations = _counted(cursor)
-        if relations:
-            cursor.execute(query("forget_relations"), {"load_id": load.load_id, "relations": relations})
+        _forget(cursor, load, relations)
     names = {"load_id": load.load_id, "relation": staged.relation}
     cursor.execute(query("drop_sums"), names)
     cursor.execute(

@@ -294,19 +294,14 @@ alter table {relation} drop constraint {name}, alter column system drop default,
 
 -- name: take_back
 -- Remove the calls that earlier loads of the same content brought.
-delete from {table} where load_id = any (%(load_ids)s)
+with gone as (
+    delete from {table} where load_id = any (%(load_ids)s) returning tableoid
+)
+select count(*), coalesce(array_agg(distinct tableoid), '{{}}'::oid[]) from gone
 
 -- name: own_change
 -- Say whether this transaction itself keeps the books of what it changes.
 select set_config('trunkline.own_change', %(own)s, true)
-
--- name: forget_touched
--- No other load that has calls in the same partitions as these counts as unchanged any more.
-delete from trunkline.load_partitions
-where load_id <> %(load_id)s and load_id in (
-    select load_id from trunkline.load_partitions
-    where relation in (select relation from trunkline.load_partitions where load_id = any (%(load_ids)s))
-)
 
 -- name: forget_relations
 -- No earlier load that has calls in these partitions counts as unchanged any more.
