@@ -73,6 +73,7 @@ class _Account:
     costs: Costs = field(default_factory=Costs)
     starts: set[date | None] = field(default_factory=set)
     proofs: ClockProofs = field(default_factory=ClockProofs)
+    skip_lines: int = 0
     header: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
@@ -128,14 +129,15 @@ def _judge(job: CheckJob, account: _Account) -> None:
 
     for doubt in job.source.doubts:
         warn(doubt)
-    judge_source(Evidence(header=account.header, proofs=account.proofs), job.layout, warn=warn)
+    evidence = Evidence(skip_lines=account.skip_lines, header=account.header, proofs=account.proofs)
+    judge_source(evidence, job.layout, warn=warn)
 
 
 def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     open_rehearsal(cursor, job.layout, job.table if job.is_there else None, system=job.terms.system)
     there = partitions_there(cursor, job.table)
     reading, blocks = framed_source(job.source, job.layout)
-    account.header = reading.header
+    account.skip_lines, account.header = reading.dialect.skip_lines, reading.header
     looked_up = job.cache.counts
 
     def then(block: Block, worked: WorkedBlock) -> tuple[Block, TypedBlock, StagedRows, Costs]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from trunkline.extraction import extract_block
 from trunkline.framing.cutting import block_identity, frame
-from trunkline.framing.dialect import resolve_dialect
 from trunkline.layout.header_match import match_header
+from trunkline.layout.header_search import dialect_of
 from trunkline.transformation import transform_block
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def framed_source(source: Source, layout: Layout) -> tuple[Reading, Iterator[Blo
     Raises:
         RefusedError: If the columns are not those of the layout, also where no block follows.
     """
-    dialect = resolve_dialect(source.sample(), layout.dialect)
+    dialect = dialect_of(source.sample(), layout)
     framed = frame(source.chunks(), dialect, growing=layout.growing)
     match_header(framed.header, layout)
     return Reading(header=framed.header, dialect=dialect, layout=layout), framed.blocks

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.clock_proof import ClockProofs, check_clocks
 from trunkline.layout.header_match import header_warnings
+from trunkline.layout.header_search import lines_left_out
 
 if TYPE_CHECKING:
     from trunkline.layout.model import Layout
@@ -19,10 +20,12 @@ class Evidence:
     What is judged when all of a source was read.
 
     Attributes:
+        skip_lines: Lines before its header that are no records.
         header: Names of its columns, as the source has them.
         proofs: How its times compare with their second clocks.
     """
 
+    skip_lines: int
     header: tuple[str, ...]
     proofs: ClockProofs
 
@@ -50,6 +53,9 @@ def judge_source(evidence: Evidence, layout: Layout, *, warn: Callable[[str], No
     Raises:
         RefusedError: If its values were surely read wrong.
     """
+    left_out = lines_left_out(evidence.skip_lines, layout)
+    if left_out is not None:
+        warn(left_out)
     for warning in header_warnings(evidence.header, layout):
         warn(warning)
     return Verdict(is_proved=check_clocks(evidence.proofs, layout, warn=warn))

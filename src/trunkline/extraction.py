@@ -20,10 +20,11 @@ import pyarrow as pa
 from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, RejectTable, TextBlock
 from trunkline.cache.store import cache_for
 from trunkline.framing.cutting import SourceForm, block_identity, frame
-from trunkline.framing.dialect import ResolvedDialect, resolve_dialect
+from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.records import Damage, split_record
 from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, scan
 from trunkline.layout.files import Layout, load_layout
+from trunkline.layout.header_search import dialect_of
 from trunkline.sources.source import Source, open_source
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def extract_blocks(
 def _frames(opened: Source, layout: Layout | str, redis: redis_py.Redis | BlockCache | None) -> Iterator[pd.DataFrame]:
     layout = load_layout(layout) if isinstance(layout, str) else layout
     cache = cache_for(redis)
-    dialect = resolve_dialect(opened.sample(), layout.dialect)
+    dialect = dialect_of(opened.sample(), layout)
     framed = frame(opened.chunks(), dialect, growing=layout.growing)
     to_frame = _frame_maker(SourceForm.of(framed, dialect), opened.name)
     nothing = True

@@ -51,9 +51,9 @@ from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, identit
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm, frame
-from trunkline.framing.dialect import resolve_dialect
 from trunkline.framing.scanning import bounds_in
 from trunkline.layout.header_match import match_header
+from trunkline.layout.header_search import dialect_of
 from trunkline.loading.conflicts import Conflict, reject_conflicts
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
@@ -242,7 +242,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         is_sealed = any(staged.sealed for staged in staged_tables(cursor, load.load_id))
         there = partitions_there(cursor, job.table)
     connection.commit()
-    dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
+    dialect = dialect_of(job.source.sample(), job.layout)
     framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
     match_header(framed.header, job.layout)  # also where no block follows
     _note_form(connection, load, SourceForm.of(framed, dialect))
@@ -283,7 +283,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
-    return Evidence(header=framed.header, proofs=proofs)
+    return Evidence(skip_lines=dialect.skip_lines, header=framed.header, proofs=proofs)
 
 
 def _judge(connection: Connection, job: Job, load: OpenLoad, evidence: Evidence) -> None:
@@ -395,7 +395,7 @@ def _raw_reader(job: Job) -> ReadRaw:
         line = next(wanted, None)
         if line is None:
             return
-        dialect = resolve_dialect(job.source.sample(), job.layout.dialect)
+        dialect = dialect_of(job.source.sample(), job.layout)
         framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
         bounds = bounds_in(dialect, len(framed.header))
         for block in framed.blocks:

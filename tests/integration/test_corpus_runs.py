@@ -50,3 +50,13 @@ def test_a_run_loads_nothing_of_a_damaged_source(database_url, name):
 
     assert (books.status, books.loaded) == ("failed", 0)
     assert CASES[name]["message"] in str(books.reason)
+
+
+def test_a_run_says_which_lines_it_left_out(database_url):
+    """What stands before a header is no record, and nothing is left out in silence."""
+    settings = Settings(layout="customer_call_logs", database_url=database_url, redis_url="none")
+    with pytest.warns(RuntimeWarning, match="left out 2 lines before the header"):
+        (books,) = run([str(CORPUS / "preamble.csv")], settings)
+
+    assert (books.status, books.read, books.loaded) == ("loaded", 1, 1)
+    assert [warning.startswith("left out 2 lines before the header") for warning in books.warnings] == [True]

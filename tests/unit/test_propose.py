@@ -153,6 +153,20 @@ def test_a_file_without_a_header():
     assert layout.event_time == "column_5"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [b"Report,,\n,,\nid,started,note\n", b"Report\n\nid,started,note\n", b"id,started,note\nid,started,note\n"],
+)
+def test_a_title_or_a_second_header_is_no_record(text):
+    """The types are those of the records, and the file loads as it is."""
+    data = text + b"7,2022-01-01 10:00:00,x\n"
+    layout, _, _ = proposed(data)
+    calls, rejects = transform(extract(data, layout), layout)
+
+    assert [field.type for field in layout.fields] == ["text", "timestamp", "text"]
+    assert (len(calls), len(rejects)) == (1, 0)
+
+
 def test_names_that_are_there_twice_or_not_at_all():
     """Such columns go by position, so that each is found."""
     layout, _, _ = proposed(b"id,name,name,\n1,a,b,c\n")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from trunkline.framing.dialect import ResolvedDialect, resolve_dialect
-from trunkline.framing.records import Damage, split_lines, split_record
+from trunkline.framing.dialect import ResolvedDialect, resolve_dialect, sample_lines
+from trunkline.framing.records import Damage, split_record
 
 if TYPE_CHECKING:
     from trunkline.framing.dialect import WantedDialect
@@ -55,10 +55,7 @@ def read_first_rows(sample: bytes, wanted: WantedDialect | None = None) -> First
         SourceError: If the sample is not text in any supported encoding.
     """
     dialect = resolve_dialect(sample, wanted)
-    text = sample.decode(dialect.encoding, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
-    lines = split_lines(text)[dialect.skip_lines :]
-    if len(lines) > 1 and not text.endswith((b"\n", b"\r")):
-        lines.pop()
+    lines = sample_lines(sample, dialect.encoding)[dialect.skip_lines :]
     split = (split_record(line, dialect) for line in lines[:MOST_ROWS] if line.strip() and not dialect.is_aside(line))
     return FirstRows(
         dialect=dialect, rows=tuple(_decoded(fields) for fields in split if not isinstance(fields, Damage))

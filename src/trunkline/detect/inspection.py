@@ -12,6 +12,7 @@ from trunkline.detect.recognition import chosen, judge_layout, rank_layouts, rea
 from trunkline.errors import LayoutError, TrunklineError
 from trunkline.framing.dialect import SAMPLE_BYTES, resolve_dialect
 from trunkline.layout.files import builtin_layouts, load_layout
+from trunkline.layout.header_search import dialect_of
 from trunkline.layout.model import Dialect
 from trunkline.sources.source import open_source
 
@@ -93,7 +94,9 @@ def inspect_source(name: str, settings: Settings, *, rows: int) -> Inspection:
                 reason = str(error)
         return Inspection(
             source=source.name,
-            dialect=resolve_dialect(sample, layout.dialect if layout else Dialect(encoding=settings.encoding)),
+            dialect=(
+                dialect_of(sample, layout) if layout else resolve_dialect(sample, Dialect(encoding=settings.encoding))
+            ),
             candidates=candidates,
             layout=layout,
             reason=reason,

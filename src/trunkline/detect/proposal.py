@@ -17,6 +17,7 @@ from trunkline.detect.shapes import is_amount, is_clock, is_integer, looks_like_
 from trunkline.errors import LayoutError
 from trunkline.layout.rules import CANONICAL, RESERVED
 
+_MOST_TITLE_ROWS: Final = 20
 _LONGEST: Final = 50  # characters of a proposed name: room for _e164 and the like
 
 # Words of headers that say what a column is, in the order in which they are tried; the first column to fit gets the
@@ -78,6 +79,7 @@ def propose_layout(first: FirstRows, *, name: str, timezone: str | None = None, 
     Raises:
         LayoutError: If there are no records.
     """
+    first = _behind_title(first)
     named = has_header(first.rows)
     columns = _columns(first, named)
     if not columns:
@@ -106,9 +108,22 @@ def has_header(rows: Sequence[Row]) -> bool:
     return len(set(names)) == len(names) or any(is_integer(value) for row in rows[1:] for value in row)
 
 
+def _behind_title(first: FirstRows) -> FirstRows:
+    """
+    Return the first records from the header on, where a title and its like stand before one that is as wide as the
+    records are: lines that have less than half as many values.  A layout finds such a header again by its names.
+    """
+    for at, row in enumerate(first.rows[:_MOST_TITLE_ROWS]):
+        if len(row) == first.width and all(row):
+            titles = first.rows[:at]
+            thin = all(2 * sum(map(bool, title)) < len(row) for title in titles)
+            return replace(first, rows=first.rows[at:]) if thin and has_header(first.rows[at:]) else first
+    return first
+
+
 def _columns(first: FirstRows, named: bool) -> list[_Column]:
     header = first.rows[0] if named else ()
-    records = first.behind_header(1 if named else 0)
+    records = [row for row in first.behind_header(1 if named else 0) if row != header]  # again, as in joined files
     columns = []
     for place in range(len(header) or first.width):
         values = [row[place] for row in records if place < len(row)]

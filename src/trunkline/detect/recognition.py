@@ -13,6 +13,7 @@ from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
 from trunkline.layout.files import builtin_layouts
 from trunkline.layout.header_match import Places, places_of, written_otherwise
+from trunkline.layout.header_search import header_row
 from trunkline.layout.model import Dialect, Layout
 
 ENOUGH: Final = 0.6
@@ -132,7 +133,7 @@ def _ranked(candidates: Iterator[Candidate]) -> list[Candidate]:
 
 
 def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
-    header, *behind = rows
+    header, *behind = rows[header_row(rows, layout) :]
     places = places_of(header, layout)
     wanted = list(dict.fromkeys(column for field in layout.fields for column in field.all_columns_read))
     found = [column for column in wanted if column in places]
@@ -153,7 +154,9 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
     unknown = len(header) - len(found)
     if unknown:
         reasons.append(f"{unknown} columns are not known to it")
-    share, told = _fitting(layout, [(places, row) for row in behind[(layout.dialect.header_lines or 1) - 1 :]])
+    share, told = _fitting(
+        layout, [(places, row) for row in behind[(layout.dialect.header_lines or 1) - 1 :] if row != header]
+    )
     reasons += told
     known = len(found) / len(header)
     # A header that fits weighs more than values that do not: those are rejects, each with its reason.

@@ -122,10 +122,9 @@ def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> Resol
         SourceError: If the sample is not text in any supported encoding.
     """
     encoding = _encoding(sample, _marked_encoding(sample), wanted.encoding if wanted else None)
-    text = sample.decode(encoding, "replace").removeprefix("\ufeff")
     skip_lines = (wanted.skip_lines if wanted else None) or 0
     delimiter, quote, escape = sniff(
-        _sample_lines(text, skip_lines),
+        [line for line in sample_lines(sample, encoding)[skip_lines:] if line][:_SAMPLE_LINES],
         ResolvedDialect(),
         wanted.delimiter if wanted else None,
         wanted.quote if wanted else None,
@@ -216,13 +215,13 @@ def _is_single_byte(encoding: str) -> bool:
     return True
 
 
-def _sample_lines(text: str, skip_lines: int) -> list[bytes]:
-    """Return whole physical lines of the sample, without blank ones, as UTF-8."""
-    data = text.encode("utf-8", "replace")
+def sample_lines(sample: bytes, encoding: str) -> list[bytes]:
+    """Return the whole physical lines of a sample, as UTF-8 without a byte order mark; not one cut by its end."""
+    data = sample.decode(encoding, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
     lines = split_lines(data)
     if len(lines) > 1 and not data.endswith((b"\n", b"\r")):
-        lines.pop()  # probably cut by the end of the sample
-    return [line for line in lines[skip_lines:] if line][:_SAMPLE_LINES]
+        lines.pop()
+    return lines
 
 
 def _check(dialect: ResolvedDialect) -> None:

@@ -47,7 +47,7 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
             hint="a layout of your own can name a column exactly, or by its position",
         )
     places = places_of(header, layout)
-    missing = [column for column in _needed(layout) if column not in places]
+    missing = [column for column in needed_columns(layout) if column not in places]
     if missing:
         raise RefusedError(
             f"found columns {_list(header)}, expected also {_list(missing)} for layout {layout.name!r}",
@@ -189,7 +189,7 @@ def _read(layout: Layout) -> list[ColumnRef]:
     return [column for field in layout.fields for column in field.all_columns_read] + _ruled(layout)
 
 
-def _needed(layout: Layout) -> list[ColumnRef]:
+def needed_columns(layout: Layout) -> list[ColumnRef]:
     """Return the columns without which no record could be loaded, or told from what is no call."""
     required = (field for field in layout.fields if field.required)
     return [column for field in required for column in field.all_columns_read] + _ruled(layout)

@@ -91,7 +91,11 @@ class Dialect(Part):
     header_lines: StrictInt | None = Field(
         default=None, ge=1, description="Lines of the header; the names are in the first."
     )
-    skip_lines: StrictInt | None = Field(default=None, ge=0, description="Lines before the header that are no records.")
+    skip_lines: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        description="Lines before the header that are no records. Absent: a header behind a title is searched for.",
+    )
     encoding: Annotated[StrictStr, AfterValidator(check_encoding)] | None = Field(
         default=None, description="Python's name of the encoding."
     )
