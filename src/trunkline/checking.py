@@ -9,7 +9,7 @@ from decimal import Decimal
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING
 
-from trunkline.books.account import Books, CacheCounts, Seconds, Totals
+from trunkline.books.account import Books, Seconds, Totals
 from trunkline.books.writing import Attempts, Content, Costs, Terms, check_terms, loads_of_content
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.engine import WorkedBlock, framed_source, work_blocks
@@ -138,11 +138,10 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     there = partitions_there(cursor, job.table)
     reading, blocks = framed_source(job.source, job.layout)
     account.skip_lines, account.header = reading.dialect.skip_lines, reading.header
-    looked_up = job.cache.counts
 
     def then(block: Block, worked: WorkedBlock) -> tuple[Block, TypedBlock, StagedRows, Costs]:
         rows = staged_rows(worked.typed, job.table, first_line=block.first_line)
-        return block, worked.typed, rows, Costs(extract_s=worked.extract_s, transform_s=worked.transform_s)
+        return block, worked.typed, rows, worked.costs
 
     for block, typed, rows, costs in work_blocks(blocks, job.source, reading, job.cache, then, workers=job.workers):
         began = thread_time()
@@ -152,8 +151,6 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
         account.add(typed, job.layout)
         account.costs += costs + Costs(load_s=thread_time() - began)
         job.progress.advance(len(block.data), block.lines)
-    looked_up = job.cache.counts - looked_up
-    account.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
 
 
 def _check_rejects(job: CheckJob, account: _Account) -> None:
@@ -184,7 +181,7 @@ def _books(
         filtered=account.filtered,
         conflicts=found.conflicts if found else account.rejected_by["conflict"],
         totals=found.totals if found else Totals(),
-        cache=CacheCounts(hits=costs.hits, misses=costs.misses),
+        cache=costs.cache,
         seconds=Seconds(
             extract=costs.extract_s,
             transform=costs.transform_s,

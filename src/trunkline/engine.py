@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from time import thread_time
 from typing import TYPE_CHECKING, TypeVar
 
+from trunkline.books.account import CacheCounts
+from trunkline.books.writing import Costs
 from trunkline.extraction import extract_block
 from trunkline.framing.cutting import block_identity, frame
 from trunkline.layout.header_match import match_header
@@ -16,7 +18,7 @@ from trunkline.transformation import transform_block
 
 if TYPE_CHECKING:
     from trunkline.blocks import Block, TextBlock, TypedBlock
-    from trunkline.cache.port import BlockCache
+    from trunkline.cache.port import BlockCache, CacheTally
     from trunkline.framing.cutting import ResolvedDialect
     from trunkline.layout.files import Layout
     from trunkline.sources.source import Source
@@ -38,25 +40,33 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkedBlock:
-    """A block's typed calls, and the CPU seconds that each stage took, its look-up in the cache included."""
+    """A block's typed calls, and what they cost; the seconds of a stage include its look-up in the cache."""
 
     typed: TypedBlock
-    extract_s: float
-    transform_s: float
+    costs: Costs
 
 
 def work_block(block: Block, identity: str, reading: Reading, cache: BlockCache) -> WorkedBlock:
     """Return the typed calls of a block, from the cache where it has them."""
-    started = thread_time()
+    started, before = thread_time(), cache.counts_here
     transform_key = f"{identity}{reading.layout.fingerprint}"
     typed = cache.get_typed(transform_key)
-    if typed is not None:
-        return WorkedBlock(typed=typed, extract_s=0, transform_s=thread_time() - started)
-    text = _text(block, identity, reading, cache)
-    extracted = thread_time()
-    typed = transform_block(text, reading.layout)
-    cache.put_typed(transform_key, typed)
-    return WorkedBlock(typed=typed, extract_s=extracted - started, transform_s=thread_time() - extracted)
+    extracted = started
+    if typed is None:
+        text = _text(block, identity, reading, cache)
+        extracted = thread_time()
+        typed = transform_block(text, reading.layout)
+        cache.put_typed(transform_key, typed)
+    costs = Costs(
+        extract_s=extracted - started,
+        transform_s=thread_time() - extracted,
+        cache=_counted(cache.counts_here - before),
+    )
+    return WorkedBlock(typed=typed, costs=costs)
+
+
+def _counted(tally: CacheTally) -> CacheCounts:
+    return CacheCounts(**{name: getattr(tally, name) for name in CacheCounts.__slots__})
 
 
 def _text(block: Block, identity: str, reading: Reading, cache: BlockCache) -> TextBlock:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from trunkline import __version__
 from trunkline.blocks import Block, RawRecords
-from trunkline.books.account import Books, CacheCounts, Seconds
+from trunkline.books.account import Books, Seconds
 from trunkline.books.reading import show_load
 from trunkline.books.sequences import note_name
 from trunkline.books.writing import (
@@ -248,7 +248,6 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     _note_form(connection, load, SourceForm.of(framed, dialect))
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     stage = _Stage(job, load, there)
-    looked_up = job.cache.counts
     positions: set[int] = set()
 
     def work(block: Block) -> tuple[Block, Costs, ClockProofs]:
@@ -257,15 +256,13 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
             if not job.layout.clocks:
                 return block, Costs(), ClockProofs()
             worked = work_block(block, identity, reading, job.cache)  # the proof is over the whole source
-            costs = Costs(extract_s=worked.extract_s, transform_s=worked.transform_s)
-            return block, costs, prove_clocks(worked.typed.batch, job.layout)
+            return block, worked.costs, prove_clocks(worked.typed.batch, job.layout)
         if is_sealed or block.position in done:  # only a crash of the server, without its last commits, does that
             raise _StaleStageError("an earlier attempt left calls that do not fit the source")
         worked = work_block(block, identity, reading, job.cache)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
-        load_s = thread_time() - began
-        costs = Costs(extract_s=worked.extract_s, transform_s=worked.transform_s, load_s=load_s)
+        costs = worked.costs + Costs(load_s=thread_time() - began)
         return block, costs, prove_clocks(worked.typed.batch, job.layout)
 
     proofs = ClockProofs()
@@ -275,8 +272,6 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
             attempts.costs += costs
             proofs += proved
             job.progress.advance(len(block.data), block.lines)
-    looked_up = job.cache.counts - looked_up
-    attempts.costs += Costs(hits=looked_up.hits, misses=looked_up.misses)
     job.source.check_unchanged(may_grow=job.layout.growing)
     with connection.cursor() as cursor:
         lost = positions - staged_blocks(cursor, load.load_id).keys()
@@ -446,7 +441,6 @@ def _drop(connection: Connection, load: OpenLoad) -> None:
 def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) -> Books:
     """Note what the load cost, and return its books."""
     costs = attempts.costs
-    cache = CacheCounts(hits=costs.hits, misses=costs.misses)
     seconds = Seconds(
         extract=costs.extract_s,
         transform=costs.transform_s,
@@ -454,7 +448,7 @@ def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) 
         total=perf_counter() - attempts.began,
     )
     with connection.cursor() as cursor:
-        add_costs(cursor, load_id, cache, seconds)
+        add_costs(cursor, load_id, costs.cache, seconds)
         disown_load(cursor, load_id)
         discard(cursor, (load.load_id for load in left_loads(cursor, job.resume_key)))
     books = show_load(connection, load_id).books

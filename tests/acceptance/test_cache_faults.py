@@ -67,7 +67,12 @@ def warnings_of(ended):
 
 def cache_of(ended):
     """Return hits and misses."""
-    return ended.json["sources"][0]["cache"]
+    return {name: ended.json["sources"][0]["cache"][name] for name in ("hits", "misses")}
+
+
+def bytes_of(ended):
+    """Return the bytes of values that were read and written."""
+    return [ended.json["sources"][0]["cache"][name] for name in ("bytes_read", "bytes_written")]
 
 
 @contextmanager
@@ -172,7 +177,20 @@ def test_another_database_gets_the_same_from_the_cache(trunkline, on_empty_datab
     blocks = cache_of(cold)["misses"] // 2  # two stages each
     assert blocks >= 2
     assert cache_of(warm) == {"hits": blocks, "misses": 0}
+    assert bytes_of(cold)[0] == bytes_of(warm)[1] == 0
+    assert 0 < bytes_of(warm)[0] < bytes_of(cold)[1]  # of the two values of each block, the typed one
     assert warnings_of(cold) + warnings_of(warm) == []
+
+
+def test_other_rules_parse_nothing_again(trunkline, on_empty_database, calls, redis_url):
+    """Where the layout is another, the text of each block is found, and only transform works it out again."""
+    cold, _ = run(trunkline, calls, redis_url)
+    command = other_runner(on_empty_database)
+    ended = command("run", calls, "--json", "--timezone", "Africa/Kampala", TRUNKLINE_REDIS_URL=redis_url)
+
+    blocks = cache_of(cold)["misses"] // 2
+    assert cache_of(ended) == {"hits": blocks, "misses": blocks}
+    assert ended.json["sources"][0]["loaded"] == cold.json["sources"][0]["loaded"]
 
 
 DAMAGES = (

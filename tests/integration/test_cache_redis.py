@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from time import sleep
 
 import pytest
 import redis
@@ -88,6 +90,51 @@ def test_only_commands_of_redis_7_0_are_sent(valkey, warnings):
         sent = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
 
     assert sent == {"config|resetstat", "hello", "select", "get", "set"}
+
+
+def test_a_block_is_worked_on_once(valkey, warnings):
+    """Who asks for what another worker is working out waits for it, and so has it without a miss."""
+    with (
+        closing(connect_cache(valkey.url, warn=warnings.append)) as one,
+        closing(connect_cache(valkey.url, warn=warnings.append)) as other,
+        valkey.client() as client,
+        ThreadPoolExecutor(1) as executor,
+    ):
+        assert one.get_typed("00") is None
+        asked = executor.submit(other.get_typed, "00")
+        while client.info("commandstats")["cmdstat_set"]["calls"] < 2:  # both have claimed it
+            sleep(0.001)
+        one.put_typed("00", typed_block())
+        found = asked.result()
+
+    assert found is not None
+    assert found.batch.equals(typed_block().batch)
+    assert (other.counts.hits, other.counts.misses) == (1, 0)
+    assert warnings == []
+
+
+def test_a_worker_that_died_is_not_waited_for_long(cache, valkey, monkeypatch):
+    """What nobody brings is worked out after all."""
+    monkeypatch.setattr("trunkline.cache.store.CLAIM_S", 0.05)
+    with closing(connect_cache(valkey.url, warn=lambda _: None)) as dead:
+        assert dead.get_text("00") is None
+
+    assert cache.get_text("00") is None
+    cache.put_text("00", text_block())
+    assert cache.get_text("00") is not None
+
+
+def test_one_worker_never_waits_for_itself(cache, valkey):
+    """It may ask again for what it did not bring, as after an error; a claim ends with the value."""
+    assert cache.get_text("00") is None
+    assert cache.get_text("00") is None
+    with valkey.client() as client:
+        (claim,) = client.scan_iter("trunkline:*")
+        cache.put_text("00", text_block())
+        while client.exists(claim):
+            sleep(0.001)
+
+    assert cache.counts.misses == 2
 
 
 def test_flushing_in_the_middle_is_a_miss(cache, valkey, warnings):

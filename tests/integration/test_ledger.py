@@ -15,15 +15,16 @@ BOOKS = """
 insert into trunkline.loads (
     source, system, layout, layout_fingerprint, key_fingerprint, call_table, timezone, tz_source, currency,
     content_hash, bytes, status, read, loaded, duplicates, duplicates_in_source, rejected, filtered, conflicts,
-    rejected_by, cache_hits, cache_misses, seconds, started_at, finished_at, published_seq, program_version
+    rejected_by, cache_hits, cache_misses, cache_bytes_read, cache_bytes_written, seconds, started_at, finished_at,
+    published_seq, program_version
 )
 values
     ('monday.csv', 'pbx-1', 'customer_call_logs', 'f', 'k', 'public.calls', 'Africa/Nairobi', 'stated', 'USD', 'abc',
-    512, 'loaded', 12, 9, 1, 1, 2, 0, 1, '{"bad_money": 1, "conflict": 1}', 3, 1,
+    512, 'loaded', 12, 9, 1, 1, 2, 0, 1, '{"bad_money": 1, "conflict": 1}', 3, 1, 7, 9,
     '{"extract": 0.5, "transform": 0.25, "load": 0.125, "total": 1}', '2024-01-01 00:00+00', '2024-01-01 00:01+00', 1,
     '0.1.0'),
     ('tuesday.csv', '', 'other', 'f', 'k', 'public.others', '', '', '', null, null, 'running', 0, 0, 0, 0, 0, 0, 0,
-    '{}', 0, 0, '{}', '2024-01-02 00:00+00', null, null, '0.1.0');
+    '{}', 0, 0, 0, 0, '{}', '2024-01-02 00:00+00', null, null, '0.1.0');
 insert into trunkline.totals (load_id, measure, currency, typed, loaded, duplicates, conflicts)
 values
     (1, 'duration_s', '', 3720, 3600, 60, 60), (1, 'cost', 'USD', 13.70, 13.10, 0.30, 0.30),
@@ -96,7 +97,7 @@ def test_a_load_is_shown_whole(connection):
             filtered=0,
             conflicts=1,
             totals=Totals(duration_s=Decimal(3600), cost={"USD": Decimal("13.10"), "KES": Decimal(5)}),
-            cache=CacheCounts(hits=3, misses=1),
+            cache=CacheCounts(hits=3, misses=1, bytes_read=7, bytes_written=9),
             seconds=Seconds(extract=0.5, transform=0.25, load=0.125, total=1),
             timezone="Africa/Nairobi",
             currency="USD",

@@ -23,7 +23,7 @@ def test_the_json_of_a_loaded_source():
         rejected=2,
         rejected_by={"bad_money": 1, "bad_date": 1},
         totals=Totals(duration_s=Decimal(3720), cost={"USD": Decimal("13.700000")}),
-        cache=CacheCounts(hits=1, misses=1),
+        cache=CacheCounts(hits=1, misses=1, bytes_read=7, bytes_written=9),
         seconds=Seconds(extract=0.12345, transform=0.2, load=0.3, total=1.0),
     )
 
@@ -41,7 +41,7 @@ def test_the_json_of_a_loaded_source():
         "filtered": 0,
         "conflicts": 0,
         "totals": {"duration_s": 3720, "cost": {"USD": "13.70"}},
-        "cache": {"hits": 1, "misses": 1},
+        "cache": {"hits": 1, "misses": 1, "bytes_read": 7, "bytes_written": 9},
         "seconds": {"extract": 0.123, "transform": 0.2, "load": 0.3, "total": 1.0},
         "timezone": "",
         "currency": "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -43,13 +43,18 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheCounts:
-    """How often the cache had what a load asked for."""
+    """How often the cache had what a load asked for, and the bytes of values that it gave and took."""
 
     hits: int = 0
     misses: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
 
     def to_dict(self) -> dict[str, int]:
-        return {"hits": self.hits, "misses": self.misses}
+        return asdict(self)
+
+    def __add__(self, other: CacheCounts) -> CacheCounts:
+        return CacheCounts(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

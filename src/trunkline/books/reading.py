@@ -242,7 +242,7 @@ def _books(row: Mapping[str, Any]) -> Books:
             duration_s=row["duration_s"],
             cost={currency: Decimal(amount) for currency, amount in row["cost"].items()},
         ),
-        cache=CacheCounts(hits=row["cache_hits"], misses=row["cache_misses"]),
+        cache=CacheCounts(**{name: row[f"cache_{name}"] for name in CacheCounts.__slots__}),
         seconds=Seconds(**row["seconds"]),
         timezone=row["timezone"],
         currency=row["currency"],

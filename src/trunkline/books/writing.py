@@ -92,13 +92,12 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What the blocks of a source cost: CPU seconds by stage, and look-ups in the cache that served or did not."""
+    """What the blocks of a source cost: CPU seconds by stage, and what the cache did for them."""
 
     extract_s: float = 0
     transform_s: float = 0
     load_s: float = 0
-    hits: int = 0
-    misses: int = 0
+    cache: CacheCounts = field(default_factory=CacheCounts)
 
     def __add__(self, other: Costs) -> Costs:
         return Costs(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
@@ -365,10 +364,9 @@ def add_costs(cursor: Cursor, load_id: int, cache: CacheCounts, seconds: Seconds
         query("add_costs"),
         {
             "load_id": load_id,
-            "hits": cache.hits,
-            "misses": cache.misses,
             "seconds": json.dumps(seconds.to_dict()),
-        },
+        }
+        | cache.to_dict(),
     )
 
 
@@ -378,7 +376,7 @@ def unchanged_books(connection: Connection, load_id: int, source: str, attempts:
         show_load(connection, load_id).books,
         status="unchanged",
         source=source,
-        cache=CacheCounts(hits=attempts.costs.hits, misses=attempts.costs.misses),
+        cache=attempts.costs.cache,
         seconds=Seconds(total=perf_counter() - attempts.began),
     )
 

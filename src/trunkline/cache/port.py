@@ -52,6 +52,10 @@ class BlockCache(Protocol):
     def counts(self) -> CacheTally:
         """What it has done so far."""
 
+    @property
+    def counts_here(self) -> CacheTally:
+        """What it has done so far for this thread."""
+
     def get_text(self, key: str) -> TextBlock | None:
         """Return what extraction made of a block, or None if that is not to be had."""
 
@@ -71,7 +75,7 @@ class BlockCache(Protocol):
 class NullCache:
     """A cache that keeps nothing and counts nothing, where no Redis is configured."""
 
-    counts = CacheTally()
+    counts = counts_here = CacheTally()
 
     def get_text(self, key: str) -> TextBlock | None:
         """Return None."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from trunkline.cache.values import (
     BadValueError,
     Compression,
     cache_key,
+    claim_key,
     mac_key,
     pack_text,
     pack_typed,
@@ -46,6 +49,11 @@ DEFAULT_TTL_S = 7 * 24 * 3600
 # Values of the usual blocks (2 to 8 MiB of CSV) take 1 to 8 MiB.  What is larger blocks a server that works
 # on one command at a time for long, and pushes many others out.
 MAX_VALUE_BYTES = 16 * 1024 * 1024
+
+# Who finds no value claims the block for as long as working it out may take: a block takes 0.05 to 0.5 s.  Others wait
+# for the value that long, and no longer if whoever claimed it died.
+CLAIM_S = 2.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.1
 
 Warn = Callable[[str], None]
 BlockT = TypeVar("BlockT")
@@ -136,12 +144,18 @@ class Cache:
         self._reads = breaker()
         self._writes = breaker()
         self._counts = CacheTally()
+        self._here = threading.local()
         self._lock = threading.Lock()
 
     @property
     def counts(self) -> CacheTally:
         """What it has done so far."""
         return self._counts
+
+    @property
+    def counts_here(self) -> CacheTally:
+        """What it has done so far for this thread."""
+        return getattr(self._here, "counts", CacheTally())
 
     def get_text(self, key: str) -> TextBlock | None:
         """Return what extraction made of a block, or None if that is not to be had."""
@@ -166,6 +180,8 @@ class Cache:
     def _get(self, key: str, unpack: Callable[[memoryview], BlockT]) -> BlockT | None:
         value = self._attempt(self._reads, "GET", key)
         if value is None:
+            value = self._await_other(key)
+        if value is None:
             self._count(misses=1)
             return None
         try:
@@ -177,6 +193,30 @@ class Cache:
         self._count(hits=1, bytes_read=len(value))
         return block
 
+    def _await_other(self, key: str) -> Any:
+        """Return the value that another worker is making now; None if the work is ours, or was waited for in vain."""
+        until, pause_s = time.monotonic() + CLAIM_S, _FIRST_PAUSE_S
+        while not self._claim(key) and time.monotonic() < until:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            value = self._attempt(self._reads, "GET", key)
+            if value is not None:
+                return value
+        return None
+
+    def _claim(self, key: str) -> bool:
+        """Say that this worker makes the value; False while another one does."""
+        own = self._own_mark()
+        there = self._attempt(self._writes, "SET", claim_key(key), own, "NX", "GET", "PX", round(CLAIM_S * 1000))
+        return not isinstance(there, bytes) or there == own
+
+    def _own_mark(self) -> bytes:
+        """Return what tells this thread's claims from all others."""
+        if not hasattr(self._here, "mark"):
+            self._here.mark = secrets.token_bytes(12)
+        mark: bytes = self._here.mark
+        return mark
+
     def _put(self, key: str, pack: Callable[[], memoryview]) -> None:
         if self._writes.blocked:
             return
@@ -185,6 +225,8 @@ class Cache:
             self._count(too_big=1)
         elif self._attempt(self._writes, "SET", key, value, "EX", self._ttl_s) == b"OK":
             self._count(stored=1, bytes_written=len(value))
+        # Given back whatever became of the value, and by SET, the only right to write that we ask for.
+        self._attempt(self._writes, "SET", claim_key(key), b"", "PX", 1)
 
     def _attempt(self, breaker: Breaker, *command: str | bytes | int) -> Any:
         if not breaker.allows():
@@ -217,5 +259,7 @@ class Cache:
         self._warn(f"cache at {where}: {cause}; {consequence}, slower, with the same result")
 
     def _count(self, **more: int) -> None:
+        tally = CacheTally(**more)
+        self._here.counts = self.counts_here + tally
         with self._lock:
-            self._counts += CacheTally(**more)
+            self._counts += tally

@@ -47,6 +47,12 @@ def cache_key(stage: str, block_hash: str) -> str:
     return f"trunkline:{FORMAT_VERSION}:{stage}:{block_hash}"
 
 
+def claim_key(key: str) -> str:
+    """Return the key that is there while somebody works on the value of *key*."""
+    prefix, version, stage, block_hash = key.split(":")
+    return f"{prefix}:{version}:claim-{stage}:{block_hash}"
+
+
 def mac_key(secret: str) -> bytes:
     """Return the BLAKE3 key that a configured secret of any length stands for."""
     return blake3(secret.encode(), derive_key_context=_KEY_CONTEXT).digest()

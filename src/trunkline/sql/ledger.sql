@@ -4,7 +4,8 @@
 -- Loads, newest first.
 select l.id, l.source, l.system, l.layout, l.call_table, l.timezone, l.tz_source, l.currency, l.content_hash, l.bytes,
     l.status, l.reason, l.read, l.loaded, l.duplicates, l.duplicates_in_source, l.rejected, l.rejected_by, l.filtered,
-    l.conflicts, l.replaced, l.cache_hits, l.cache_misses, l.seconds, l.started_at, l.finished_at, l.published_seq,
+    l.conflicts, l.replaced, l.cache_hits, l.cache_misses, l.cache_bytes_read, l.cache_bytes_written, l.seconds,
+    l.started_at, l.finished_at, l.published_seq,
     l.reloads, l.superseded_by, l.replays,
     array(select c.id from trunkline.loads c where c.replays = l.id order by c.id) as replayed_by, l.program_version, l.warnings,
     (

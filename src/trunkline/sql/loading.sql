@@ -487,7 +487,8 @@ update trunkline.loads set superseded_by = %(load_id)s where id = any (%(load_id
 -- name: add_costs
 -- Note what a load cost us; not part of the balance.
 update trunkline.loads
-set cache_hits = %(hits)s, cache_misses = %(misses)s, seconds = %(seconds)s
+set cache_hits = %(hits)s, cache_misses = %(misses)s, cache_bytes_read = %(bytes_read)s,
+    cache_bytes_written = %(bytes_written)s, seconds = %(seconds)s
 where id = %(load_id)s
 
 -- name: close_refused

@@ -57,6 +57,8 @@ create table trunkline.loads (
     superseded_by bigint references trunkline.loads (id),
     program_version text not null,
     warnings text[] not null default '{}',  -- one line each, without values of records
+    cache_bytes_read bigint not null default 0,
+    cache_bytes_written bigint not null default 0,
     constraint loads_not_negative check (least(read, loaded, duplicates, duplicates_in_source, rejected, filtered, conflicts, replaced) >= 0),
     constraint loads_balance check (status <> 'loaded' or read = loaded + duplicates + rejected + filtered),
     constraint loads_parts check (duplicates_in_source <= duplicates and conflicts <= rejected + duplicates and replaced <= loaded),
