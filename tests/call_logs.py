@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from psycopg2.sql import SQL, Identifier
 
 from trunkline.books.account import Books
+from trunkline.database.grants import grants_sql
 from trunkline.runner import run
 from trunkline.settings.resolution import Settings
 
@@ -69,6 +71,23 @@ def execute(url: str, statement: str, parameters: Sequence[object] = ()) -> list
         rows = cursor.fetchall() if cursor.description else []
         connection.commit()
         return rows
+
+
+@contextmanager
+def granted_roles(url: str) -> Iterator[tuple[str, str]]:
+    """Give a loading and a reading role with their privileges, as URLs of this database."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        roles = [f"{kind}_{connection.info.dbname}" for kind in ("loader", "reader")]
+        for role in roles:
+            cursor.execute(SQL("create role {} login").format(Identifier(role)))
+        cursor.execute(grants_sql(connection, loader=roles[0], reader=roles[1]))
+        try:
+            yield f"{url}&user={roles[0]}", f"{url}&user={roles[1]}"
+        finally:
+            cursor.execute(SQL("reassign owned by {} to current_user").format(Identifier(roles[0])))
+            for role in roles:
+                cursor.execute(SQL("drop owned by {0} cascade; drop role {0}").format(Identifier(role)))
 
 
 def check_books(url: str) -> None:

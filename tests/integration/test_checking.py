@@ -11,9 +11,9 @@ import psycopg2
 import pytest
 from psycopg2.sql import SQL, Identifier
 
+from tests.call_logs import granted_roles
 from trunkline import Settings, run
 from trunkline.books.account import CacheCounts, Seconds
-from trunkline.database.grants import grants_sql
 from trunkline.progress import Watch
 from trunkline.runner import check_sources
 from trunkline.sample.writer import write_sample
@@ -174,19 +174,8 @@ def test_a_reload_is_foreseen(settings, tmp_path):
 def test_a_reader_may_check(settings, tmp_path):
     """A role that only reads books and calls gets the same numbers."""
     run([str(write(tmp_path / "a.csv", FIRST))], settings)
-    with closing(psycopg2.connect(settings.database_url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute("select current_database()")
-        ((name,),) = cursor.fetchall()
-        roles = [f"{kind}_{name}" for kind in ("loader", "reader")]
-        for role in roles:
-            cursor.execute(SQL("create role {} login").format(Identifier(role)))
-        cursor.execute(grants_sql(connection, loader=roles[0], reader=roles[1]))
-        try:
-            reader = settings.model_copy(update={"database_url": f"{settings.database_url}&user={roles[1]}"})
-            (books,) = check([write(tmp_path / "b.csv", FIRST, SECOND, DIRTY[0])], reader)
-        finally:
-            for role in roles:
-                cursor.execute(SQL("drop owned by {0} cascade; drop role {0}").format(Identifier(role)))
+    with granted_roles(settings.database_url) as (_, reader_url):
+        reader = settings.model_copy(update={"database_url": reader_url})
+        (books,) = check([write(tmp_path / "b.csv", FIRST, SECOND, DIRTY[0])], reader)
 
     assert (books.status, books.loaded, books.duplicates, books.rejected) == ("loaded", 1, 1, 1)

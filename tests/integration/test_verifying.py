@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.call_logs import execute, record, run_on, write_log
+from tests.call_logs import execute, granted_roles, record, run_on, write_log
 from trunkline import Settings
 from trunkline.books.reading import Which
 from trunkline.cli.app import execute as command
@@ -222,6 +222,19 @@ def test_a_reload_is_what_is_proved(database_url, tmp_path):
     (proof,) = verify(database_url, path, timezone="UTC")
 
     assert (proof.status, proof.load_id) == ("proved", 2)
+
+
+def test_a_loader_may_verify_and_a_reader_is_told_why_not(database_url, source):
+    """Reading the bytes of rejects is for loaders."""
+    path, options = source
+    run_on(database_url, path, **options)
+    with granted_roles(database_url) as (loader, reader):
+        (proof,) = verify(loader, path, **options)
+        (denied,) = verify(reader, path, **options)
+
+    assert (proof.status, proof.loaded) == ("proved", 5)
+    assert denied.status == "failed"
+    assert "permission denied for table rejects" in str(denied.reason)
 
 
 def test_the_command_has_exit_codes_and_json(database_url, source, tmp_path, capsys):

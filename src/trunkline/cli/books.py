@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trunkline.books.gaps import Count, Gap
     from trunkline.books.reading import LoadEntry
     from trunkline.database.connection import Connection
+    from trunkline.settings.resolution import Settings
 
 WHICH = "Which ones"
 LIMIT = 50
@@ -140,9 +141,15 @@ def list_gaps(
 @contextmanager
 def open_books(context: typer.Context, database_url: str | None, config: str | None) -> Iterator[Connection]:
     """Yield a session on the database whose books are asked for; one that is away is not waited for."""
+    with open_books_of(context, resolve(database_url=database_url, config=config).settings) as connection:
+        yield connection
+
+
+@contextmanager
+def open_books_of(context: typer.Context, settings: Settings) -> Iterator[Connection]:
+    """Yield a session on the database that *settings* choose, as `open_books` does."""
     from trunkline.servers import open_servers
 
-    settings = resolve(database_url=database_url, config=config).settings
     with (
         open_servers(settings, os.environ, warn=warn, patient=False) as servers,
         closing(servers.connect()) as connection,

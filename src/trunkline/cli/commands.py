@@ -20,6 +20,7 @@ MODULES: Final = {
     "run": "run",
     "check": "check",
     "verify": "verify",
+    "explain": "explain",
     "inspect": "inspect",
     "gaps": "books",
     "config": "config",
