@@ -292,9 +292,7 @@ def check_clocks(proofs: ClockProofs, layout: Layout, *, warn: Callable[[str], N
     for found in judgements.values():
         if found.disproves and layout.wrong_zone == "refuse":
             fix = "a layout with another format" if found.verdict == "wrong_order" else "the right '--timezone'"
-            raise RefusedError(
-                found.message, hint=f'give {fix}, or load it so with wrong_zone = "report" in the layout'
-            )
+            raise RefusedError(found.message, hint=f"give {fix}, or load it so with '--wrong-zone report'")
         if found.verdict not in ("proved", "no_clock"):
             warn(found.message)
     return are_proved(judgements, layout)

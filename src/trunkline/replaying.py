@@ -7,6 +7,7 @@ open.
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -318,6 +319,8 @@ def _layout_of(origin: Origin, settings: Settings) -> Layout:
     layout = load_layout(settings.layout or origin.layout).with_overrides(
         timezone=settings.timezone or origin.given_timezone,
         currency=settings.currency,
+        encoding=settings.encoding,
+        wrong_zone=settings.wrong_zone,
         system=origin.system if settings.system is None else settings.system,
     )
     layout.check_complete()
@@ -340,7 +343,7 @@ def _today(form: SourceForm, layout: Layout) -> SourceForm:
     """Return the form with what today's layout states in place of what the first load found."""
     wanted = layout.dialect
     stated = {name: getattr(wanted, name) for name in ("delimiter", "quote", "escape")}
-    if not form.dialect.wide:
+    if not form.dialect.wide and not form.preamble.startswith(codecs.BOM_UTF8):
         stated["encoding"] = wanted.encoding
     dialect = replace(form.dialect, **{name: value for name, value in stated.items() if value is not None})
     dialect = replace(dialect, multiline=dialect.multiline or bool(wanted.multiline))

@@ -222,6 +222,7 @@ def layout_in_force(source: Source, settings: Settings) -> Layout:
         currency=settings.currency,
         system=settings.system,
         encoding=settings.encoding,
+        wrong_zone=settings.wrong_zone,
     )
     layout.check_complete()
     return layout

@@ -129,6 +129,21 @@ def test_after_a_crash_the_blocks_of_both_attempts_are_judged(database_url, tmp_
     assert load_of(database_url, books.load_id) == ("UTC", "configured", "loaded")
 
 
+def test_the_user_can_have_a_wrong_zone_reported_only(database_url, tmp_path):
+    """Before what the layout says, in both directions; the refusal names the option."""
+    source = write(tmp_path / "Master.csv", "Europe/Berlin")
+    layout = tmp_path / "my_asterisk.toml"
+    layout.write_text(CUSTOM, encoding="utf-8")
+    wrong = settings(database_url, "UTC", str(layout))
+    (refused,) = run([source], wrong.model_copy(update={"wrong_zone": "refuse"}))
+    wrong = settings(database_url, "UTC").model_copy(update={"wrong_zone": "report"})
+    with pytest.warns(RuntimeWarning, match="agrees with 0 of 50 calls"):
+        (reported,) = run([source], wrong)
+
+    assert (refused.status, reported.status) == ("refused", "loaded")
+    assert str(refused.reason).endswith("give the right '--timezone', or load it so with '--wrong-zone report'")
+
+
 @pytest.fixture
 def connection(database_url):
     with closing(psycopg2.connect(database_url)) as opened:

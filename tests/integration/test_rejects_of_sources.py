@@ -125,6 +125,21 @@ def test_rejects_of_any_container_and_encoding_come_back(
     check_books(database_url)
 
 
+@pytest.mark.parametrize(("mark", "loaded"), [(b"", 1), (b"\xef\xbb\xbf", 0)], ids=["none", "UTF-8"])
+def test_an_encoding_that_is_known_later_is_given_to_the_replay(database_url, tmp_path, mark, loaded):
+    """A byte order mark stands above it, as in a run."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(mark + "\n".join((HEADER, record(1), record(2).replace("Nairobi", "Näirobi"))).encode("cp1252"))
+    run_on(database_url, str(path))
+    known = Settings(database_url=database_url, redis_url="none", layout="customer_call_logs", encoding="cp1252")
+    with open_servers(known, {}, warn=lambda _: None) as servers:
+        (replayed,) = replay_rejects(Which(), known, servers)
+
+    assert (replayed.books.loaded, sum(replayed.stay_open_by.values())) == (loaded, 1 - loaded)
+    names = execute(database_url, "select destination from customer_call_logs where customer_id = 1002")
+    assert names == [("Näirobi",)] * loaded
+
+
 def test_records_of_several_lines_come_back_whole(database_url, tmp_path, own_layout):
     """A line end between quotes is part of the record, in the export and in the replay."""
     several = ("[dialect]", "[dialect]\nmultiline = true")
@@ -193,7 +208,9 @@ def test_rejects_under_other_headers_are_not_one_file(database_url, tmp_path):
 def test_the_command_that_loads_an_export_reads_it_as_its_source_was_read(database_url, tmp_path):
     """Without its options a corrected file would be loaded in another zone, for nobody."""
     run_on(database_url, write_log(tmp_path / "a.csv", [record(1), FREE]), system="pbx 2", timezone="UTC")
+    run_on(database_url, write_log(tmp_path / "b.csv", [record(1), FREE]), encoding="cp1252", system="pbx 3")
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
-        options = loading_options(cursor, Which())
+        first, second = (loading_options(cursor, Which(load=load)) for load in (1, 2))
 
-    assert options == ["--layout", "customer_call_logs", "--system", "pbx 2", "--timezone", "UTC"]
+    assert first == ["--layout", "customer_call_logs", "--system", "pbx 2", "--timezone", "UTC"]
+    assert second == ["--layout", "customer_call_logs", "--system", "pbx 3", "--encoding", "cp1252"]

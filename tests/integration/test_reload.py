@@ -33,6 +33,21 @@ def test_another_zone_moves_the_calls(each_loadable_url, source):
     check_books(each_loadable_url)
 
 
+def test_what_lay_beside_reloaded_calls_is_looked_at_again(database_url, tmp_path):
+    """Also where a change by hand elsewhere made the reloaded load itself forgotten before."""
+    replace = tmp_path / "replace.toml"
+    lines = ("grammar = 1", 'name = "replace"', 'extends = "customer_call_logs"', 'on_conflict = "replace"')
+    replace.write_text("\n".join(lines))
+    source = write_log(tmp_path / "a.csv", [record(1), record(1, cost="1.30"), record(2, day=2)])
+    other = write_log(tmp_path / "b.csv", [record(1)])
+    assert [books.status for books in run_on(database_url, source, other, other)] == ["loaded", "loaded", "unchanged"]
+    execute(database_url, "delete from customer_call_logs_20220102")
+    run_on(database_url, source, layout=str(replace), reload=True)
+    (again,) = run_on(database_url, other)
+
+    assert (again.status, again.conflicts) == ("loaded", 1)
+
+
 def test_another_currency_is_another_amount(each_loadable_url, tmp_path):
     """The totals are by currency, too; amounts that name none are read in either."""
     source = write_log(tmp_path / "calls.csv", [record(n).replace("$", "") for n in range(3)])

@@ -75,12 +75,15 @@ def export_spreadsheet(cursor: Cursor, which: Which) -> Iterator[bytes]:
 def loading_options(cursor: Cursor, which: Which) -> list[str]:
     """Return what a run has to be told, beside the name of the exported file, to read it as its source was read."""
     origin = origins(cursor, which)[0]
+    dialect = form_of(cursor, origin.load_id).dialect
     is_own = origin.layout not in builtin_names()
     options = ["--layout", f"{origin.layout}.toml" if is_own else origin.layout]
     if origin.system:
         options += ["--system", origin.system]
     if origin.given_timezone:
         options += ["--timezone", origin.given_timezone]
+    if not dialect.wide and dialect.encoding != "utf-8":
+        options += ["--encoding", dialect.encoding]
     return options
 
 

@@ -15,6 +15,7 @@ from trunkline.cli.options import (
     SystemName,
     Timezone,
     Verbose,
+    WrongZone,
     invocation,
 )
 from trunkline.cli.report import print_line
@@ -39,6 +40,7 @@ def check(
     redis_url: RedisUrl = None,
     config: Config = None,
     max_rejects: MaxRejects = None,
+    wrong_zone: WrongZone = None,
     reload: Reload = False,
     allow_empty: AllowEmpty = False,
     json: Json = False,
@@ -57,6 +59,7 @@ def check(
         redis_url=redis_url,
         config=config,
         max_rejects=max_rejects,
+        wrong_zone=wrong_zone,
         reload=reload or None,
         allow_empty=allow_empty or None,
     )

@@ -139,6 +139,15 @@ Encoding = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+WrongZone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="refuse|report",
+        help="What becomes of a source whose second clocks show that its times are read in a wrong zone, instead of"
+        " what the layout says. (env: TRUNKLINE_WRONG_ZONE)",
+        rich_help_panel=LIMITS,
+    ),
+]
 SystemName = Annotated[
     str | None,
     typer.Option(

@@ -22,6 +22,7 @@ from trunkline.cli.options import (
     SystemName,
     Timezone,
     Verbose,
+    WrongZone,
     invocation,
     resolve,
     warn,
@@ -83,6 +84,7 @@ def run(
     redis_url: RedisUrl = None,
     config: Config = None,
     max_rejects: MaxRejects = None,
+    wrong_zone: WrongZone = None,
     reload: Reload = False,
     allow_empty: AllowEmpty = False,
     json: Json = False,
@@ -101,6 +103,7 @@ def run(
         redis_url=redis_url,
         config=config,
         max_rejects=max_rejects,
+        wrong_zone=wrong_zone,
         reload=reload or None,
         allow_empty=allow_empty or None,
     )
@@ -138,6 +141,7 @@ def check_layout(settings: Settings) -> None:
             currency=settings.currency,
             system=settings.system,
             encoding=settings.encoding,
+            wrong_zone=settings.wrong_zone,
         )
 
 

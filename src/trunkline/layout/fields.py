@@ -131,6 +131,10 @@ def check_currency(code: str) -> str:
     return code
 
 
+WrongZone = Literal["refuse", "report"]
+"""What becomes of a source whose times are surely read wrong: nothing of it is loaded, or a warning says so."""
+
+
 def check_encoding(name: str) -> str:
     """Return *name* if Python knows an encoding of that name."""
     try:

@@ -27,6 +27,7 @@ from trunkline.layout.fields import (
     PhoneField,
     RegionCode,
     TimestampField,
+    WrongZone,
     Zone,
     check_currency,
     check_encoding,
@@ -246,7 +247,7 @@ class Layout(Part):
     refuse: StrictStr | None = Field(
         default=None, description="Why sources of this kind are never loaded: they are recognised and set aside."
     )
-    wrong_zone: Literal["refuse", "report"] = Field(
+    wrong_zone: WrongZone = Field(
         default="refuse",
         description="What becomes of a source whose `clocks` show a wrong zone or a wrong order of day and month.",
     )
@@ -384,6 +385,7 @@ class Layout(Part):
         currency: str | None = None,
         system: str | None = None,
         encoding: str | None = None,
+        wrong_zone: WrongZone | None = None,
     ) -> Layout:
         """
         Return the layout with what the user says in place of what it says itself.
@@ -393,6 +395,7 @@ class Layout(Part):
             currency: ISO 4217 code of all amounts whose record does not state it.
             system: Name of the switch, PBX or portal; "" is none.
             encoding: Python's name of the encoding, in place of that of `[dialect]`.  A byte order mark overrides it.
+            wrong_zone: What becomes of a source whose second clocks show a wrong zone.
 
         Raises:
             SettingsError: If one of them cannot be used, or the layout has amounts in several currencies.
@@ -407,6 +410,8 @@ class Layout(Part):
             layout = layout.model_copy(
                 update={"fields": tuple(self._in_currency(field, code) for field in self.fields)}
             )
+        if wrong_zone is not None:
+            layout = layout.model_copy(update={"wrong_zone": wrong_zone})
         if encoding is not None:
             dialect = self.dialect.model_copy(update={"encoding": _checked("encoding", encoding, check_encoding)})
             layout = layout.model_copy(update={"dialect": dialect})

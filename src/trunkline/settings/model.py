@@ -21,7 +21,7 @@ from pydantic import (
 
 from trunkline.errors import SettingsError
 from trunkline.fields.clocks import check_zone
-from trunkline.layout.fields import IN_WORDS, check_currency, check_encoding
+from trunkline.layout.fields import IN_WORDS, WrongZone, check_currency, check_encoding
 from trunkline.problems import Place, problems_of
 from trunkline.settings.limits import MaxRejects
 from trunkline.settings.masking import MASK, mask_url
@@ -92,6 +92,7 @@ class Feed(BaseModel):
     currency: CurrencyCode | None = Field(default=None, description="Currency of amounts without one.")
     encoding: Encoding | None = Field(default=None, description="Encoding of sources without a byte order mark.")
     max_rejects: RejectLimit | None = Field(default=None, description="Refuse a source with more rejects than this.")
+    wrong_zone: WrongZone | None = Field(default=None, description="What becomes of a source in a wrong zone.")
     allow_empty: bool | None = Field(default=None, description="Accept a glob that matches nothing.")
 
 
@@ -139,6 +140,11 @@ class Settings(BaseModel):
     )
     max_rejects: RejectLimit | None = Field(
         default=None, description="Refuse a source with more rejects than this, `N` or `N%`; no limit without it."
+    )
+    wrong_zone: WrongZone | None = Field(
+        default=None,
+        description="What becomes of a source whose second clocks show a wrong zone, `refuse` or `report`, in place of "
+        "what the layout says.",
     )
     reload: bool = Field(
         default=False, description="Replace what the same content brought under another key, zone or currency."
