@@ -128,7 +128,15 @@ def test_the_table_above_has_every_key_of_the_grammar():
     assert set(Dialect.model_fields) == set(OF_PARTS["dialect"])
     assert set(Defaults.model_fields) == set(OF_PARTS["defaults"])
     assert set(SkipRule.model_fields) == set(OF_PARTS["skip"])
-    assert set(Layout.model_fields) == {*OF_LAYOUT, *WITHOUT_EFFECT, *OF_PARTS, "fields"}
+    assert set(Layout.model_fields) == {*OF_LAYOUT, *WITHOUT_EFFECT, *OF_PARTS, "fields", "view"}
+
+
+def test_a_view_changes_no_fingerprint():
+    """What is made of the calls in the database does not change the calls."""
+    layout = load_layout("kamailio_flatstore")
+    without = layout.model_copy(update={"view": None})
+
+    assert (layout.fingerprint, layout.key_fingerprint) == (without.fingerprint, without.key_fingerprint)
 
 
 @pytest.mark.parametrize(("part", "option", "value"), OPTIONS)

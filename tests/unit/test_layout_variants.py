@@ -178,3 +178,21 @@ def test_what_is_filtered_is_no_sign_of_a_layout():
         layout_of(wide.replace("Normal", "Special").encode() + b"\n")
     with pytest.raises(LayoutError, match="no layout fits"):
         layout_of(wide.encode() + b"," * 300 + b"\n")
+
+
+EVENTS = """
+grammar = 1
+name = "events"
+table = "TABLE"
+view = "sip_dialogs"
+"""
+
+
+def test_what_a_view_is_made_of():
+    """A layout with a view has the columns of the view, and a table whose name leaves room for its own."""
+    field = '[[fields]]\ncolumn = "method"\nname = "method"\ntype = "text"\n'
+
+    with pytest.raises(LayoutError, match="view: sip_dialogs is made of the column call_id, expected a field"):
+        parse_layout(EVENTS.replace("TABLE", "t") + field, origin="t")
+    with pytest.raises(LayoutError, match="table: with _calls for its view it is longer than 63 characters"):
+        parse_layout(EVENTS.replace("TABLE", "t" * 60) + field, origin="t")

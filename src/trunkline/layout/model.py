@@ -35,7 +35,7 @@ from trunkline.layout.fields import (
 from trunkline.layout.rules import SYSTEM, rule_problems
 from trunkline.layout.versions import RESULT_VERSION, version_of
 
-_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "sequence", "wrong_zone", "most_columns"}
+_NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "sequence", "wrong_zone", "most_columns", "view"}
 _OWN_SCHEMAS = re.compile(r"trunkline(_staging)?|pg_.*|information_schema")
 _TABLE_NAME = rf"[a-z_][a-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 _ASCII_CHARACTER = re.compile(r"[\x01-\x09\x0b\x0c\x0e-\x7f]")  # neither NUL nor a line end
@@ -256,6 +256,11 @@ class Layout(Part):
     )
     extra: Literal["report", "keep", "refuse"] = Field(
         default="report", description="Columns that the layout does not know: report, keep as jsonb, refuse the file."
+    )
+    view: Literal["sip_dialogs"] | None = Field(
+        default=None,
+        description="A view beside the table, TABLE_calls, that makes calls of its records: `sip_dialogs` pairs INVITE "
+        "and BYE.",
     )
     most_columns: StrictInt | None = Field(
         default=None,

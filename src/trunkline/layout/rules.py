@@ -28,6 +28,12 @@ CANONICAL: Final[Mapping[str, tuple[str, ...]]] = {
 """Names that mean the same in every layout, and the types that they may have: `trunkline.calls` unites them."""
 
 
+VIEWS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sip_dialogs": ("method", "call_id", "from_tag", "to_tag", "sip_code", "sip_reason", "logged_at"),
+}
+"""Views that make calls of the records of a table, and the columns that they are made of."""
+
+
 def rule_problems(layout: Layout) -> Iterator[str]:
     """Yield what is wrong with a layout whose parts are each well formed."""
     if not layout.fields:
@@ -35,6 +41,7 @@ def rule_problems(layout: Layout) -> Iterator[str]:
     yield from _name_problems(layout)
     yield from _type_problems(layout)
     yield from _when_problems(layout)
+    yield from _view_problems(layout)
     yield from _key_problems(layout)
     yield from _event_time_problems(layout)
     yield from _sequence_problems(layout)
@@ -77,6 +84,18 @@ def _when_problems(layout: Layout) -> Iterator[str]:
                 yield f'fields.{field.name}: when has "{name}", which is no field, {suggestion(name, list(deciders))}'
             elif deciders[name] is not None:
                 yield f"fields.{field.name}: when has {name}, which has a when itself, expected a field without"
+
+
+def _view_problems(layout: Layout) -> Iterator[str]:
+    """A view finds the columns that it is made of."""
+    if layout.view is None:
+        return
+    names = [column.name for column in layout.columns]
+    for name in VIEWS[layout.view]:
+        if name not in names:
+            yield f"view: {layout.view} is made of the column {name}, expected a field of that name"
+    if len(layout.table.rpartition(".")[2] + "_calls") > LONGEST_NAME:
+        yield f"table: with _calls for its view it is longer than {LONGEST_NAME} characters, expected a shorter name"
 
 
 def _key_problems(layout: Layout) -> Iterator[str]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from psycopg2 import Error, sql
+from psycopg2 import sql
 
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseError, SchemaError
+from trunkline.loading.views import ensure_view, replace_view
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -104,14 +105,22 @@ def ensure_call_table(cursor: Cursor, layout: Layout) -> CallTable:
     """
     table, known = _named(cursor, layout)
     if known is not None and known[5]:  # no lock: a caller of `load` may keep it for as long as its transaction lasts
-        return _checked(cursor, table, layout, stored_event_time=known[3], stored_partition=known[4])
+        there = _checked(cursor, table, layout, stored_event_time=known[3], stored_partition=known[4])
+        _ensure_view(cursor, there, layout)
+        return there
     cursor.execute(query("make_lock"), {"space": LockSpace.BOOKS})
     found = find_call_table(cursor, layout)
     if found is not None:
         return found
     _make(cursor, table, layout)
     rebuild_calls_view(cursor)
+    _ensure_view(cursor, table, layout)
     return table
+
+
+def _ensure_view(cursor: Cursor, table: CallTable, layout: Layout) -> None:
+    if layout.view is not None:
+        ensure_view(cursor, layout.view, schema=table.schema, table=table.name)
 
 
 def find_call_table(cursor: Cursor, layout: Layout) -> CallTable | None:
@@ -240,25 +249,14 @@ def rebuild_calls_view(cursor: Cursor) -> bool:
         False if it could not be rebuilt now (a reader holds it for long, or this role may not): the load that made
         the table is not touched by that, and the next table that is made rebuilds it.
     """
-    cursor.execute("savepoint before_view")
-    try:
-        cursor.execute("set local lock_timeout = '2s'")
-        cursor.execute(query("all_columns"))
-        tables: dict[str, dict[str, str]] = {}
-        for table, column, pg_type in cursor.fetchall():
-            tables.setdefault(table, {})[column] = pg_type
-        cursor.execute(_calls_view(tables))
-    except Error:
-        if cursor.connection.closed:
-            raise
-        cursor.execute("rollback to savepoint before_view")
-        return False
-    cursor.execute("set local lock_timeout = default")
-    cursor.execute("release savepoint before_view")
-    return True
+    return replace_view(cursor, lambda: _calls_view(cursor))
 
 
-def _calls_view(tables: Mapping[str, Mapping[str, str]]) -> sql.Composed:
+def _calls_view(cursor: Cursor) -> sql.Composed:
+    cursor.execute(query("all_columns"))
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, pg_type in cursor.fetchall():
+        tables.setdefault(table, {})[column] = pg_type
     selects = [
         sql.SQL("select {}, {} from {}").format(
             sql.SQL("{}::text as call_table").format(sql.Literal(name)),

@@ -56,6 +56,8 @@ begin
         select c.oid from trunkline.call_tables t join pg_class c on c.oid = to_regclass(t.name) and c.relkind = 'r'
         union all
         select v from to_regclass('trunkline.calls') v where v is not null
+        union all
+        select oid from pg_class where relkind = 'v' and obj_description(oid, 'pg_class') like 'Made by trunkline: %'
     loop
         if (select pg_get_userbyid(relowner) from pg_class where oid = relation) <> {loader_name} then
             execute format('alter table %s owner to %I', relation, {loader_name});
@@ -65,6 +67,8 @@ begin
         select to_regclass(name) from trunkline.call_tables where to_regclass(name) is not null
         union all
         select v from to_regclass('trunkline.calls') v where v is not null
+        union all
+        select oid from pg_class where relkind = 'v' and obj_description(oid, 'pg_class') like 'Made by trunkline: %'
     loop
         execute format('grant select on %s to %I', relation, {reader_name});
     end loop;
