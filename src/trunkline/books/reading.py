@@ -79,7 +79,8 @@ class RejectEntry:
         field: The layout's field that was bad; None where the record as a whole was.
         kept_load_id, kept_source_line: Of a conflict: the load and line of the call that was kept.
         same_as: The first reject of the same bytes, if this is not it.
-        settled_at, replayed_by, note: When it was replayed, by which load, or discarded, and why.
+        settled_at, settled_by, replayed_by, note: When and by which role it was replayed, by which load, or discarded,
+            and why.
         raw: Its original bytes; None in lists.
     """
 
@@ -97,6 +98,7 @@ class RejectEntry:
     same_as: int | None
     created_at: datetime
     settled_at: datetime | None = None
+    settled_by: str | None = None
     replayed_by: int | None = None
     note: str | None = None
     raw: bytes | None = None

@@ -22,7 +22,7 @@ select {columns} from trunkline.loads l where l.id = %(load_id)s
 -- name: reject_at
 -- The reject of a load at a line.
 select r.id, r.byte_offset, r.field, r.code, r.message, r.state, r.kept_load_id, r.kept_source_line, r.same_as,
-    r.settled_at, r.replayed_by, r.note
+    r.settled_at, r.settled_by, r.replayed_by, r.note
 from trunkline.rejects r where r.load_id = %(load_id)s and r.source_line = %(source_line)s
 order by r.id limit 1
 

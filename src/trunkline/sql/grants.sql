@@ -23,7 +23,7 @@ grant select on trunkline.loads, trunkline.totals, trunkline.blocks, trunkline.l
     to {reader};
 grant select (
     id, load_id, source_line, byte_offset, field, code, message, state, kept_load_id, kept_source_line, same_as,
-    created_at, settled_at, replayed_by, note
+    created_at, settled_at, settled_by, replayed_by, note
 ) on trunkline.rejects to {reader};
 revoke all on schema trunkline_staging from {reader};
 revoke all on all tables in schema trunkline_staging from {reader};

@@ -28,7 +28,7 @@ limit %(limit)s
 -- name: list_rejects
 -- Rejects in the order of their sources, newest load first; without their bytes, which not every role may read.
 select r.id, r.load_id, l.source, r.source_line, r.byte_offset, r.field, r.code, r.message, r.state,
-    r.kept_load_id, r.kept_source_line, r.same_as, r.created_at, r.settled_at, r.replayed_by, r.note
+    r.kept_load_id, r.kept_source_line, r.same_as, r.created_at, r.settled_at, r.settled_by, r.replayed_by, r.note
 from trunkline.rejects r join trunkline.loads l on l.id = r.load_id
 where {filters}
 order by r.load_id desc, r.source_line, r.id
@@ -51,6 +51,6 @@ select count(*) from trunkline.rejects r where {filters}
 -- name: show_reject
 -- One reject with its bytes.
 select r.id, r.load_id, l.source, r.source_line, r.byte_offset, r.field, r.code, r.message, r.state,
-    r.kept_load_id, r.kept_source_line, r.same_as, r.created_at, r.settled_at, r.replayed_by, r.note, r.raw
+    r.kept_load_id, r.kept_source_line, r.same_as, r.created_at, r.settled_at, r.settled_by, r.replayed_by, r.note, r.raw
 from trunkline.rejects r join trunkline.loads l on l.id = r.load_id
 where r.id = %(reject)s

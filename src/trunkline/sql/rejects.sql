@@ -49,7 +49,8 @@ with twins as (
         join trunkline.readings rr on rr.load_id = r.load_id and rr.header = sr.header and rr.dialect = sr.dialect
     where s.id = any (%(ids)s)
 )
-update trunkline.rejects set state = 'replayed', replayed_by = %(load_id)s, settled_at = clock_timestamp()
+update trunkline.rejects set state = 'replayed', replayed_by = %(load_id)s, settled_by = session_user,
+    settled_at = clock_timestamp()
 where id in (select id from twins) and state = 'open'
 
 -- name: settle_read_again
@@ -69,6 +70,7 @@ update trunkline.rejects r set
     state = case when is_again then 'discarded' else 'replayed' end,
     replayed_by = case when is_again then null else %(load_id)s end,
     note = case when is_again then format('rejected again by load %%s', %(load_id)s) end,
+    settled_by = session_user,
     settled_at = clock_timestamp()
 from before
 where r.id = before.id
@@ -79,7 +81,7 @@ select count(*) from trunkline.rejects where replayed_by = %(load_id)s
 
 -- name: discard
 -- Give open rejects up.
-update trunkline.rejects r set state = 'discarded', note = %(note)s, settled_at = clock_timestamp()
+update trunkline.rejects r set state = 'discarded', note = %(note)s, settled_by = session_user, settled_at = clock_timestamp()
 where {filters} and r.state = 'open'
     and exists (select from trunkline.loads l where l.id = r.load_id and l.status <> 'running')
 

@@ -127,6 +127,7 @@ create table trunkline.rejects (
     settled_at timestamptz,  -- when it was replayed or discarded
     replayed_by bigint references trunkline.loads (id),  -- the load that settled it
     note text,  -- why it was discarded
+    settled_by text,  -- the role of the session; null where it was settled before this
     constraint rejects_replayed check (replayed_by is null or state = 'replayed')
 );
 create index on trunkline.rejects (load_id, source_line);

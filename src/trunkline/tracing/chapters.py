@@ -110,18 +110,23 @@ def _reject_at(cursor: Cursor, load_id: int, line: int) -> dict[str, Any] | None
 def _reject_words(reject: Mapping[str, Any]) -> str:
     where = f"{reject['field']}: " if reject["field"] else ""
     said = f"reject {reject['id']}, {where}{reject['code']}: {reject['message']}; {reject['state']}"
-    if reject["state"] == "replayed":
+    if reject["replayed_by"] is not None:
         said += f" by load {reject['replayed_by']}"
+    if reject["settled_at"] is not None:
+        by = f" by {reject['settled_by']}" if reject["settled_by"] else ""
+        said += f" at {reject['settled_at'].isoformat(sep=' ', timespec='seconds')}{by}"
     if reject["note"]:
         said += f" ({reject['note']})"
     return said + (f"; the same bytes as reject {reject['same_as']}" if reject["same_as"] else "")
 
 
 def _replay(cursor: Cursor, reject: Mapping[str, Any], line: int, read: RecordRead | None) -> Iterator[Chapter]:
-    """Yield what the load that settled a reject made of the record."""
+    """Yield what the replay that settled a reject made of the record; another load of its source speaks for itself."""
     if reject["replayed_by"] is None:
         return
     for load in find_loads(cursor, "load_of_id", load_id=reject["replayed_by"]):
+        if load.replays is None:
+            continue
         chapter = Chapter(
             load_id=load.id, source=load.source, status=load.status, at=load.at, became="unknown", detail=""
         )
