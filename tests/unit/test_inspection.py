@@ -111,7 +111,7 @@ def test_inspect_writes_a_layout_and_shows_what_it_gives(capsys, foreign, tmp_pa
 
     assert (code, document["layout"], document["typed"], document["rejected_by"]) == (0, "own", 2, {})
     assert document["calls"][0]["started_at"] == "2026-02-01T10:05:00+00:00"
-    assert err == f"{path}: a layout to edit; load with 'trunkline run {foreign} --layout {path}'\n"
+    assert err == f"{path}: a layout to edit; load with: trunkline run {foreign} --layout {path}\n"
     assert again == (2, "", f"trunkline: {path} is there already; name a new file, or remove it\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ from trunkline.cli.options import (
 )
 from trunkline.cli.report import error_line, print_line, print_table, read_as
 from trunkline.errors import SourceError, UsageError
+from trunkline.sources.naming import shown
 
 if TYPE_CHECKING:
     from trunkline.detect.inspection import FirstCalls, Inspection
@@ -75,7 +77,7 @@ def inspect(
     if found.reason:
         print_line(error_line(f"{found.source}: {found.reason}"))
     if found.layout is None:
-        print_line(f"a layout to edit: trunkline inspect {found.source} --write my_layout.toml")
+        print_line(f"a layout to edit: trunkline inspect {quote(found.source)} --write my_layout.toml")
 
 
 def _write_layout(path: Path, source: str, settings: Settings) -> None:
@@ -98,7 +100,7 @@ def _write_layout(path: Path, source: str, settings: Settings) -> None:
         raise UsageError(f"{path} is there already", hint="name a new file, or remove it") from None
     except OSError as error:
         raise SourceError(f"cannot be written: {error.strerror}", where=str(path)) from error
-    print_line(f"{path}: a layout to edit; load with 'trunkline run {source} --layout {path}'")
+    print_line(f"{path}: a layout to edit; load with: trunkline run {quote(shown(source))} --layout {quote(str(path))}")
 
 
 def _to_dict(found: Inspection) -> dict[str, Any]:

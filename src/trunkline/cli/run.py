@@ -121,6 +121,8 @@ def what_to_load(sources: Sequence[str] | None, **flags: object) -> tuple[Sequen
     wanted = sources or resolved.paths
     if not wanted:
         raise UsageError("no source is named", hint="name files, folders, globs or URLs, or '--feed NAME'")
+    if list(wanted).count("-") > 1:
+        raise UsageError("standard input (-) is named twice, and can be read once")
     check_layout(resolved.settings)
     return wanted, resolved.settings
 
