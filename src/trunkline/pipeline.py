@@ -55,6 +55,7 @@ from trunkline.framing.scanning import bounds_in
 from trunkline.layout.header_match import match_header
 from trunkline.layout.header_search import dialect_of
 from trunkline.loading.conflicts import Conflict, reject_conflicts
+from trunkline.loading.known_blocks import StaleStageError, add_known_block
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
 from trunkline.loading.staged_tables import StagedTable, drop_stage, staged_tables
@@ -117,10 +118,6 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _StaleStageError(DatabaseBusyError):
-    """What an earlier attempt staged cannot be gone on with; the next attempt begins anew."""
-
-
 def load_source(job: Job, attempts: Attempts) -> Books:
     """
     Load a source that is not unchanged, or go on with what an earlier attempt left.
@@ -157,7 +154,7 @@ def load_source(job: Job, attempts: Attempts) -> Books:
             _refuse(connection, job, load, refusal, conflicts=refusal.conflicts, left_out=refusal.left_out)
         except RefusedError as refusal:
             _refuse(connection, job, load, refusal)
-        except _StaleStageError as stale:
+        except StaleStageError as stale:
             _fail(connection, load, stale)
             raise
         except (DatabaseAwayError, DatabaseBusyError):
@@ -258,7 +255,9 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
             worked = work_block(block, identity, reading, job.cache)  # the proof is over the whole source
             return block, worked.costs, prove_clocks(worked.typed.batch, job.layout)
         if is_sealed or block.position in done:  # only a crash of the server, without its last commits, does that
-            raise _StaleStageError("an earlier attempt left calls that do not fit the source")
+            raise StaleStageError("an earlier attempt left calls that do not fit the source")
+        if _is_known(job, load, block, identity):
+            return block, Costs(), ClockProofs()
         worked = work_block(block, identity, reading, job.cache)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
@@ -312,6 +311,20 @@ def _note_form(connection: Connection, load: OpenLoad, form: SourceForm) -> None
 
 def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:
     return staged == StagedBlock(first_byte=block.first_byte, first_line=block.first_line, identity=identity)
+
+
+def _is_known(job: Job, load: OpenLoad, block: Block, identity: str) -> bool:
+    """Account for a block whose calls are in the table, if it is one."""
+    # Of two records with one key, the later one replaces; so a known block may not step back behind a new one.
+    if load.reloads or job.layout.on_conflict == "replace":
+        return False
+    with job.sessions.borrow() as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("set local synchronous_commit = off")
+            hold_load(cursor, load)
+            is_known = add_known_block(cursor, load.load_id, job.terms, block, identity)
+        connection.commit()
+    return is_known
 
 
 def _stage_block(

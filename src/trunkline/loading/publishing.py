@@ -33,6 +33,7 @@ from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, RefusedError
 from trunkline.loading.conflicts import Conflict, count_conflicts, each_conflict, reject_conflicts
+from trunkline.loading.known_blocks import check_known_blocks, count_set_aside, settle_known_blocks
 from trunkline.loading.staged_tables import (
     STAGING_SCHEMA,
     StagedTable,
@@ -147,6 +148,7 @@ def publish(
         UnchangedError: If another runner published the same content meanwhile.
         ReloadNeededError: If the call table holds this system's calls on other terms.
         TooManyRejectsError: If more records are rejected than *max_rejects* allows.
+        StaleStageError: If calls of known blocks are gone.
     """
     if _is_published(cursor, load):
         return
@@ -156,6 +158,7 @@ def publish(
     elif (other := find_unchanged(cursor, terms, content.hash)) is not None:
         raise UnchangedError(other)
     check_terms(cursor, table, terms, load.reloads)
+    check_known_blocks(cursor, load.load_id)
     cursor.execute(query("own_change"), {"own": "on"})
     if load.reloads:
         _take_back(cursor, table, load)
@@ -411,6 +414,9 @@ def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Cont
     cursor.execute(query("add_totals", aside=aside), {"load_id": load.load_id})
     cursor.execute(query("set_aside", aside=aside))
     duplicates, duplicates_in_source, conflicts = _three(cursor.fetchall())
+    duplicates += settle_known_blocks(cursor, load.load_id)
+    if duplicates_in_source or conflicts:
+        count_set_aside(cursor, load.load_id)
     cursor.execute(query("publish_order"), {"space": LockSpace.BOOKS})
     close_loaded(
         cursor,

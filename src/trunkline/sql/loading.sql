@@ -71,30 +71,11 @@ select pg_advisory_unlock(%(space)s, %(load_id)s)
 -- The load that brought this content under this layout and key, if its calls are where it left them.
 select l.id from trunkline.loads l
 where l.content_hash = %(content_hash)s
-    and l.status = 'loaded'
-    and l.superseded_by is null
     and l.call_table = %(call_table)s
     and l.system = %(system)s
     and l.layout_fingerprint = %(layout_fingerprint)s
     and l.key_fingerprint = %(key_fingerprint)s
-    and not exists (
-        select from trunkline.load_partitions p
-        where p.load_id = l.id
-            and (
-                pg_relation_filenode(p.relation) is distinct from p.filenode
-                or not (
-                    p.relation = to_regclass(l.call_table)
-                    or exists (
-                        select from pg_inherits i
-                        where i.inhrelid = p.relation and i.inhparent = to_regclass(l.call_table)
-                    )
-                )
-            )
-    )
-    and (
-        l.loaded + l.duplicates + l.conflicts = 0  -- none of its records has a call in the table
-        or exists (select from trunkline.load_partitions p where p.load_id = l.id)
-    )
+    and trunkline.is_in_place(l.id)
 order by l.id desc
 limit 1
 
@@ -407,12 +388,15 @@ select currency, count(*) filter (where kind = 'conflict') from {aside} group by
 select min({event_time}), max({event_time}) from {staged}
 
 -- name: add_totals
--- Write the sums: typed from the blocks, the rest from the tables; the table's own check compares them.
+-- Write the sums: typed from the blocks, the rest from the tables; the table's own check compares them.  What a known
+-- block holds was compared when it was loaded.
 with typed as (
-    select 'duration_s' as measure, '' as currency, coalesce(sum((totals ->> 'duration_s')::numeric), 0) as amount
+    select 'duration_s' as measure, '' as currency,
+        coalesce(sum((totals ->> 'duration_s')::numeric), 0) as amount,
+        coalesce(sum((totals ->> 'duration_s')::numeric) filter (where known_from is not null), 0) as known
     from trunkline.blocks where load_id = %(load_id)s
     union all
-    select 'cost', c.key, sum(c.value::numeric)
+    select 'cost', c.key, sum(c.value::numeric), sum(c.value::numeric) filter (where b.known_from is not null)
     from trunkline.blocks b, jsonb_each_text(b.totals -> 'cost') c where b.load_id = %(load_id)s
     group by c.key
 ),
@@ -435,7 +419,7 @@ twins as (
 )
 insert into trunkline.totals (load_id, measure, currency, typed, loaded, duplicates, conflicts)
 select %(load_id)s, measure, currency, coalesce(t.amount, 0), coalesce(l.amount, 0),
-    coalesce(w.duplicates, 0), coalesce(w.conflicts, 0)
+    coalesce(w.duplicates, 0) + coalesce(t.known, 0), coalesce(w.conflicts, 0)
 from typed t full join loaded l using (measure, currency) full join twins w using (measure, currency)
 
 -- name: link_rejects

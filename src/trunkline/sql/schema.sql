@@ -105,9 +105,12 @@ create table trunkline.blocks (
     rejected bigint not null,
     filtered bigint not null,
     totals jsonb not null default '{}',  -- {"duration_s": "3720", "cost": {"USD": "13.70"}} of the typed records
+    set_aside bigint not null default 0,  -- came more than once in the source, or with other values than the call that was kept
+    known_from bigint,  -- the load that brought this block before, whose calls these records are duplicates of
     primary key (load_id, position),
     constraint blocks_balance check (read = typed + rejected + filtered)
 );
+create index on trunkline.blocks (content_hash) where rejected = 0 and content_hash <> '';
 
 create table trunkline.rejects (
     id bigint generated always as identity primary key,
@@ -177,6 +180,30 @@ create table trunkline.load_partitions (
 );
 create index on trunkline.load_partitions (call_table);
 create index on trunkline.load_partitions (relation);
+
+-- Whether the calls of a load, those that its duplicates repeat included, are where it left them.
+create function trunkline.is_in_place(load bigint) returns boolean stable language sql as $$
+    select l.status = 'loaded' and l.superseded_by is null
+        and not exists (
+            select from trunkline.load_partitions p
+            where p.load_id = l.id
+                and (
+                    pg_relation_filenode(p.relation) is distinct from p.filenode
+                    or not (
+                        p.relation = to_regclass(l.call_table)
+                        or exists (
+                            select from pg_inherits i
+                            where i.inhrelid = p.relation and i.inhparent = to_regclass(l.call_table)
+                        )
+                    )
+                )
+        )
+        and (
+            l.loaded + l.duplicates + l.conflicts = 0  -- none of its records has a call in the table
+            or exists (select from trunkline.load_partitions p where p.load_id = l.id)
+        )
+    from trunkline.loads l where l.id = $1
+$$;
 
 -- Set as a trigger on every call table and every partition: after a DELETE, UPDATE or TRUNCATE by hand, no earlier load
 -- with calls in it counts as unchanged.

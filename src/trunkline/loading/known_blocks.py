@@ -1,0 +1,67 @@
+"""Known blocks: those that an earlier load brought on the same terms, whose calls are where that load left them.
+
+All their records are duplicates, so they are accounted for and neither read nor copied.  The database decides that
+while staging, and again under the lock of the call table before anything is published.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trunkline.database.queries import Queries
+from trunkline.errors import DatabaseBusyError
+from trunkline.loading.staged_tables import aside_table
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from trunkline.blocks import Block
+    from trunkline.books.writing import Terms
+
+query = Queries("known_blocks")
+
+
+class StaleStageError(DatabaseBusyError):
+    """What was staged or accounted for does not stand any more; the next attempt begins anew."""
+
+
+def add_known_block(cursor: Cursor, load_id: int, terms: Terms, block: Block, identity: str) -> bool:
+    """Account for *block* if it is known, in the caller's transaction; False if it must be worked on."""
+    cursor.execute(
+        query("add_known_block"),
+        terms.parameters()
+        | {
+            "load_id": load_id,
+            "content_hash": identity,
+            "position": block.position,
+            "first_byte": block.first_byte,
+            "first_line": block.first_line,
+        },
+    )
+    return cursor.fetchone() is not None
+
+
+def check_known_blocks(cursor: Cursor, load_id: int) -> None:
+    """
+    Make sure that no known block of a load was forgotten meanwhile; the caller holds the call table's lock.
+
+    Raises:
+        StaleStageError: If calls of one were deleted, replaced or reloaded.
+    """
+    cursor.execute(query("stale_known_blocks"), {"load_id": load_id})
+    if cursor.rowcount:
+        raise StaleStageError("calls that this source repeats were deleted or reloaded while it was loaded")
+
+
+def settle_known_blocks(cursor: Cursor, load_id: int) -> int:
+    """Give a load the partitions and the proof of the loads that its known blocks are from; return their calls."""
+    cursor.execute(query("add_known_partitions"), {"load_id": load_id})
+    cursor.execute(query("inherit_proof"), {"load_id": load_id})
+    cursor.execute(query("count_known"), {"load_id": load_id})
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def count_set_aside(cursor: Cursor, load_id: int) -> None:
+    """Note which blocks of a load must be read again when they come again."""
+    cursor.execute(query("count_set_aside", aside=aside_table(load_id)), {"load_id": load_id})

@@ -1,0 +1,63 @@
+-- Queries about blocks that an earlier load brought, so that they need not be copied again.
+
+-- name: add_known_block
+-- Account for a block that a load on the same terms brought, whole and without rejects; no row if there is none.
+insert into trunkline.blocks (
+    load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals,
+    known_from
+)
+select %(load_id)s, %(position)s, %(first_byte)s, b.bytes, %(first_line)s, b.lines, b.content_hash,
+    b.read, b.typed, 0, b.filtered, b.totals, coalesce(b.known_from, l.id)
+from trunkline.blocks b join trunkline.loads l on l.id = coalesce(b.known_from, b.load_id)
+where b.content_hash = %(content_hash)s and b.content_hash <> ''
+    and b.rejected = 0
+    and b.set_aside = 0
+    and l.call_table = %(call_table)s
+    and l.system = %(system)s
+    and l.layout_fingerprint = %(layout_fingerprint)s
+    and l.key_fingerprint = %(key_fingerprint)s
+    and trunkline.is_in_place(l.id)
+order by b.load_id desc, b.position
+limit 1
+returning known_from
+
+-- name: stale_known_blocks
+-- Blocks that were known when they were accounted for, and are not any more: calls were deleted or reloaded since.
+select from trunkline.blocks b
+where b.load_id = %(load_id)s and b.known_from is not null and not trunkline.is_in_place(b.known_from)
+limit 1
+
+-- name: count_known
+-- How many calls the known blocks of a load hold: all of them are in the table.
+select coalesce(sum(typed), 0) from trunkline.blocks where load_id = %(load_id)s and known_from is not null
+
+-- name: add_known_partitions
+-- The calls that known blocks repeat are where the loads that brought them have theirs.
+insert into trunkline.load_partitions (load_id, call_table, relation, filenode)
+select distinct %(load_id)s, p.call_table, p.relation, p.filenode
+from trunkline.load_partitions p
+where p.load_id in (select known_from from trunkline.blocks where load_id = %(load_id)s)
+on conflict do nothing
+
+-- name: inherit_proof
+-- Of a load whose zone no new record could prove: it is proved by those that known blocks were loaded with.
+update trunkline.loads l set tz_source = 'proved'
+where l.id = %(load_id)s and l.tz_source <> '' and exists (
+    select from trunkline.blocks b join trunkline.loads k on k.id = b.known_from
+    where b.load_id = l.id and k.tz_source = 'proved'
+)
+
+-- name: count_set_aside
+-- Note for each block how many of its records were not simply loaded or found: such a block is read again next time.
+with borders as (
+    select array_agg(position order by first_line) as positions, array_agg(first_line order by first_line) as lines
+    from trunkline.blocks where load_id = %(load_id)s
+),
+counted as (
+    select positions[width_bucket(a.source_line, lines)] as position, count(*) as records
+    from {aside} a, borders
+    where a.in_source or a.differs
+    group by 1
+)
+update trunkline.blocks b set set_aside = c.records
+from counted c where b.load_id = %(load_id)s and b.position = c.position
