@@ -81,6 +81,7 @@ def test_a_program_of_another_machine_is_refused(bare_machine: Path):
         ("", "it said nothing"),
         ("one\ntwo\n\n", "two"),
         ("LOG: a\nFATAL: no room\nLOG: shut down\n", "FATAL: no room"),
+        ("FATAL: no room\nFATAL:  the database system is not yet accepting connections\n", "FATAL: no room"),
     ],
 )
 def test_the_last_word_of_a_program_is_its_last_fatal_error(said: str, last: str):

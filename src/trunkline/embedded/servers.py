@@ -320,8 +320,11 @@ def _ask(path: Path, question: bytes) -> bytes:
     return reply
 
 
+_TO_CLIENTS = "the database system is "  # starting up, shutting down, not yet accepting connections
+
+
 def last_line(text: str) -> str:
-    """Return what a program said last: its last fatal error, else its last line."""
+    """Return what a program said last: its last fatal error that was no answer to a client, else its last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    fatal = [line for line in lines if ("FATAL" in line or "PANIC" in line) and _TO_CLIENTS not in line]
     return next(reversed(fatal or lines), "it said nothing")
