@@ -170,8 +170,8 @@ def test_user_and_password_are_sent_and_not_shown(server):
         ("gone.csv?signature=s3cret", "not found"),
         ("busy.csv?signature=s3cret", "the server answered with status 503; check the address and the credentials"),
         ("soon.csv?signature=s3cret", "the server answered with status 202, expected 200; is it ready yet?"),
-        ("short.csv?signature=s3cret", "cannot be read (ClientPayloadError); check the address and the credentials"),
-        ("cut.csv?signature=s3cret", "cannot be read (ClientPayloadError); check the address and the credentials"),
+        ("short.csv?signature=s3cret", "the copy broke off (ClientPayloadError); try again"),
+        ("cut.csv?signature=s3cret", "the copy broke off (ClientPayloadError); try again"),
         (
             "endless.csv?signature=s3cret",
             "the server states no length, so that nobody can tell whether it is whole, expected one;"

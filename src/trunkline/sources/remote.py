@@ -18,6 +18,7 @@ _EXTRAS = {"http": "http", "https": "http", "s3": "s3", "s3a": "s3", "gs": "gs",
 _HTTP = ("http", "https")
 _GONE = (404, 410)
 _CHECK = "check the address and the credentials"
+_BROKE_OFF = ("ClientPayloadError", "ServerDisconnectedError", "FSTimeoutError", "IncompleteRead", "ReadTimeoutError")
 _AGAIN = "load it again when nobody writes to it"
 _CHUNK_BYTES = 4 * 1024 * 1024
 _MAGIC = re.compile(r"[*\[]|\?(?!\w+=)")  # "?versionId=..." names a version
@@ -210,4 +211,13 @@ def _unreadable(error: BaseException, name: str) -> SourceError:
     status = getattr(error, "status", None)
     if status is not None:
         return SourceError(f"the server answered with status {status}", where=name, hint=_CHECK)
-    return SourceError(f"cannot be read ({type(error).__name__})", where=name, hint=_CHECK)
+    kind = type(error).__name__
+    if kind in _BROKE_OFF or isinstance(error, ConnectionResetError | TimeoutError | EOFError):
+        return SourceError(f"the copy broke off ({kind})", where=name, hint="try again")
+    if kind == "BadHostKeyException":
+        return SourceError(
+            "the host has another key than in ~/.ssh/known_hosts",
+            where=name,
+            hint="if its key was changed, remove the old one: ssh-keygen -R HOST",
+        )
+    return SourceError(f"cannot be read ({kind})", where=name, hint=_CHECK)

@@ -98,12 +98,9 @@ class Source:
 
     def sample(self) -> bytes:
         """Return the first 64 KiB of the decompressed bytes, or all if there are fewer."""
-        found = bytearray()
-        for chunk in self.chunks():
-            found += chunk
-            if len(found) >= SAMPLE_BYTES:
-                break
-        return bytes(found[:SAMPLE_BYTES])
+        if self._compression is None and self._archive is None:
+            return self._stored.read_at(0, SAMPLE_BYTES)
+        return _first_of(self.chunks(), SAMPLE_BYTES)
 
     def check_unchanged(self, *, may_grow: bool = False) -> None:
         """
@@ -137,12 +134,18 @@ class Source:
             raise self._stored.changed("changed")
 
     def _head(self) -> bytes:
-        found = b""
-        for chunk in self._packed() if self._archive else iter([self._stored.read_at(0, HEAD_BYTES)]):
-            found += chunk
-            if len(found) >= HEAD_BYTES:
-                break
-        return found[:HEAD_BYTES]
+        if self._archive is None:
+            return self._stored.read_at(0, HEAD_BYTES)
+        return _first_of(self._archive.read(self._member), HEAD_BYTES)
+
+
+def _first_of(chunks: Iterator[bytes], size: int) -> bytes:
+    found = bytearray()
+    for chunk in chunks:
+        found += chunk
+        if len(found) >= size:
+            break
+    return bytes(found[:size])
 
 
 class Container:
