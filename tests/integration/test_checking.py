@@ -149,7 +149,7 @@ def test_odd_sources_end_the_same(settings, tmp_path, text):
 def test_samples_that_overlap_end_as_checked(settings, tmp_path, seed):
     """Dirty files whose records overlap and come in another order, one after the other."""
     sample = tmp_path / "sample.csv"
-    write_sample(sample, records=3_000, seed=seed, dirty=0.05, duplicates=0.1, days=5)
+    write_sample(sample, records=3_000, seed=seed, dirty=0.05, duplicates=0.1, conflicts=0.02, days=5)
     header, *lines = sample.read_bytes().splitlines(keepends=True)
     shuffle = random.Random(seed)
     for number in range(3):
@@ -160,6 +160,17 @@ def test_samples_that_overlap_end_as_checked(settings, tmp_path, seed):
 
         assert books.is_balanced
         assert books.status == "loaded"
+
+
+def test_a_sample_ends_as_it_says_of_itself(settings, tmp_path):
+    """Whatever is wrong with it: the books have the records, reasons and sums that it was written with."""
+    path = tmp_path / "calls.csv"
+    sample = write_sample(path, records=2_000, dirty=0.05, duplicates=0.1, conflicts=0.1, too_long=1, torn=True, days=5)
+    books = agree(path, settings)
+
+    assert (books.read, books.duplicates) == (sample.records, sample.duplicates)
+    assert books.rejected_by == sample.rejected_by
+    assert (books.totals.duration_s, books.totals.cost) == (sample.duration_s, {"USD": sample.cost})
 
 
 def test_a_reload_is_foreseen(settings, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from trunkline.detect.recognition import layout_of
 from trunkline.errors import SourceError, UsageError
 from trunkline.extraction import extract
+from trunkline.layout.files import load_layout
 from trunkline.sample.layouts import SAMPLE_LAYOUTS
 from trunkline.sample.traffic import CHUNK_RECORDS
 from trunkline.sample.writer import Sample, write_sample
@@ -26,6 +27,12 @@ def written(**arguments):
     sample = write_sample(file, **arguments)
     assert file.getvalue().endswith(b"\n")
     return sample, file.getvalue().split(b"\n")[:-1]
+
+
+def layout_for(name):
+    """Return a layout with what its files do not say."""
+    layout = load_layout(name)
+    return layout.with_overrides(timezone="Africa/Nairobi", system="pbx-1") if name == "asterisk_cdr_csv" else layout
 
 
 def notes_of(path):
@@ -156,6 +163,48 @@ def test_the_largest_shares(shares, rejected, duplicates):
     assert (sample.rejected_by.total(), sample.duplicates) == (rejected, duplicates)
 
 
+@pytest.mark.parametrize("layout", SAMPLE_LAYOUTS)
+def test_a_torn_and_long_records_are_as_told(tmp_path, layout):
+    """The last record ends in its middle, and so many others are too long; the rest stays as it was."""
+    _, clean = written(records=300, layout=layout)
+    sample = write_sample(
+        tmp_path / "calls.csv", records=300, layout=layout, too_long=2, torn=True, manifest=tmp_path / "m"
+    )
+    data = (tmp_path / "calls.csv").read_bytes()
+    lines = data.split(b"\n")
+    _, rejects = transform(extract(data, layout_for(layout)), layout_for(layout))
+
+    assert sample.rejected_by == {"too_long": 2, "torn_record": 1}
+    assert sum(now != was for now, was in zip(lines, clean, strict=True)) == 3
+    assert [[note["line"], note["code"]] for note in notes_of(tmp_path / "m")] == rejects[
+        ["source_line", "code"]
+    ].values.tolist()
+
+
+@pytest.mark.parametrize("layout", SAMPLE_LAYOUTS)
+def test_a_conflict_is_the_same_call_with_another_value(tmp_path, layout):
+    """It has the key of the record that the manifest names, and is no duplicate of it."""
+    sample = write_sample(
+        tmp_path / "calls.csv", records=2_000, layout=layout, conflicts=0.1, duplicates=0.1, manifest=tmp_path / "m"
+    )
+    calls, rejects = transform(extract(tmp_path / "calls.csv", layout_for(layout)), layout_for(layout))
+    notes = notes_of(tmp_path / "m")
+    conflicts = [note for note in notes if note.get("code") == "conflict"]
+    values = calls.drop(columns="record_key").astype(object).fillna("")
+
+    assert len(rejects) == 0
+    assert (len(conflicts), len(notes) - len(conflicts)) == (sample.rejected_by["conflict"], sample.duplicates)
+    assert len(conflicts) > 150
+    for note in conflicts:
+        assert calls["record_key"][note["line"]] == calls["record_key"][note["repeats"]]
+        assert (values.loc[note["line"]] != values.loc[note["repeats"]]).sum() == 1
+
+
+def test_conflicts_alone_need_one_record():
+    """The first record is good, whatever the shares."""
+    assert written(records=50, conflicts=1.0)[0].rejected_by == {"conflict": 49}
+
+
 def test_good_records_run_out():
     """With no good record left, every record is damaged or repeats the only one."""
     sample, _ = written(records=CHUNK_RECORDS + 50, dirty=0.5, duplicates=0.5)
@@ -175,8 +224,9 @@ def test_no_records_are_a_header():
         ({"records": 1, "days": 0}, "found 0 days, expected 1 to 36500"),
         (
             {"records": 1, "dirty": 0.6, "duplicates": 0.5},
-            "found shares 0.6 dirty and 0.5 duplicates, expected 0 to 1 and no more than 1 together",
+            "found shares 0.6 dirty, 0.5 duplicates, 0 conflicts, expected 0 to 1 and no more than 1 together",
         ),
+        ({"records": 1, "too_long": 2}, "found 2 records to make too long, expected 0 to 1"),
         (
             {"records": 1, "layout": "nokia"},
             "no sample for layout 'nokia', expected one of: asterisk_cdr_csv, customer_call_logs",

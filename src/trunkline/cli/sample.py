@@ -33,6 +33,14 @@ def sample(
     duplicates: Annotated[
         float, typer.Option(metavar="P", help="Share of exact repeats, 0 to 1.", rich_help_panel=DIRT)
     ] = 0.0,
+    conflicts: Annotated[
+        float,
+        typer.Option(metavar="P", help="Share of repeats in which a value differs, 0 to 1.", rich_help_panel=DIRT),
+    ] = 0.0,
+    too_long: Annotated[
+        int, typer.Option("--too-long", metavar="N", help="Records to make longer than 1 MiB.", rich_help_panel=DIRT)
+    ] = 0,
+    torn: Annotated[bool, typer.Option("--torn", help="Break off in the last record.", rich_help_panel=DIRT)] = False,
     manifest: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write here which line was damaged how.", rich_help_panel=OUTPUT),
@@ -54,6 +62,9 @@ def sample(
         layout=layout,
         dirty=dirty,
         duplicates=duplicates,
+        conflicts=conflicts,
+        too_long=too_long,
+        torn=torn,
         days=days,
         manifest=manifest,
     )

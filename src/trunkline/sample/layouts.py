@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trunkline.framing.scanning import MAX_RECORD_BYTES
 from trunkline.sample.traffic import DAY_S, DESTINATIONS, FIRST_DAY, Calls, Ints
 
 Matrix = npt.NDArray[np.uint8]
@@ -43,12 +44,14 @@ class SampleLayout:
         header: First line of the file, line end included; empty for a layout without one.
         render: Calls to a matrix with one line each, line end included, padded with NUL bytes.
         damages: All the ways to damage a record, each as likely as the others.
+        conflict: What makes a record one of the same call that says something else.
         priced: Whether its records say what a call cost.
     """
 
     header: bytes
     render: Callable[[Calls], Matrix]
     damages: tuple[Damage, ...]
+    conflict: Damage
     priced: bool = True
 
 
@@ -183,6 +186,16 @@ _RECORD_DAMAGES = (
     Damage(code="too_many_fields", field=None, spoil=_too_many),
 )
 
+# Not among the damages that any record may get: a file has one last line, and these lines are as long as 20,000 calls.
+TORN = Damage(code="torn_record", field=None, spoil=lambda fields, _: fields[: len(fields) // 2])
+TOO_LONG = Damage(code="too_long", field=None, spoil=_inside(2, b"x" * MAX_RECORD_BYTES))
+
+
+def _dearer(fields: Fields, pick: int) -> Fields:
+    """Put a digit before those of the cost."""
+    return [fields[0], b"$%d%b" % (1 + pick % 9, fields[1][1:]), *fields[2:]]
+
+
 _CUSTOMER_CALL_LOGS = SampleLayout(
     header=b"customer_id,call_cost,call_destination,call_date,call_duration\n",
     render=_render_customer_call_logs,
@@ -235,6 +248,7 @@ _CUSTOMER_CALL_LOGS = SampleLayout(
         Damage(code="nul_byte", field=None, spoil=_inside(2, b"\x00", b"\x00\x00\x00")),
         *_RECORD_DAMAGES,
     ),
+    conflict=Damage(code="conflict", field=None, spoil=_dearer),
 )
 
 # Fields are parted at each comma to be damaged, so no value may have one.
@@ -258,6 +272,7 @@ _ASTERISK_CDR_CSV = SampleLayout(
         Damage(code="nul_byte", field=None, spoil=_inside(3, b"\x00")),
         *_RECORD_DAMAGES,
     ),
+    conflict=Damage(code="conflict", field=None, spoil=_instead(18, b'"other"', b'"peer"')),
     priced=False,
 )
 
