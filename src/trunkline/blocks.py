@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from trunkline.findings import Findings
 from trunkline.framing.scanning import line_bounds
 
 Lines = npt.NDArray[np.int64]
@@ -85,6 +86,7 @@ class TypedBlock:
         rejects: Records that cannot be loaded (REJECT_SCHEMA), those of extraction included.
         read: Records in the block: rows of *batch* plus *rejects* plus *filtered*.
         filtered: Records that the layout says are not calls.
+        findings: What they show beside their values.
     """
 
     batch: pa.RecordBatch
@@ -92,6 +94,7 @@ class TypedBlock:
     rejects: pa.RecordBatch
     read: int
     filtered: int
+    findings: Findings = field(default_factory=Findings)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,9 @@ from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.engine import WorkedBlock, framed_source, work_blocks
 from trunkline.errors import RefusedError
 from trunkline.evidence import Evidence, judge_source
+from trunkline.findings import Findings
+from trunkline.framing.dialect import ends_with_cr_only
+from trunkline.layout.header_match import left_out
 from trunkline.loading.rehearsal import (
     Rehearsed,
     finish_rehearsal,
@@ -75,12 +78,15 @@ class _Account:
     proofs: ClockProofs = field(default_factory=ClockProofs)
     skip_lines: int = 0
     header: tuple[str, ...] = ()
+    cr_only: bool = False
+    findings: Findings = field(default_factory=Findings)
     warnings: list[str] = field(default_factory=list)
 
     def add(self, typed: TypedBlock, layout: Layout) -> None:
         self.read += typed.read
         self.typed += typed.batch.num_rows
         self.filtered += typed.filtered
+        self.findings += typed.findings
         self.proofs += prove_clocks(typed.batch, layout)
         self.rejected_by.update(typed.rejects.column("code").to_pylist())
         for currency, amount in typed_totals(typed.batch, layout).cost.items():
@@ -129,7 +135,13 @@ def _judge(job: CheckJob, account: _Account) -> None:
 
     for doubt in job.source.doubts:
         warn(doubt)
-    evidence = Evidence(skip_lines=account.skip_lines, header=account.header, proofs=account.proofs)
+    evidence = Evidence(
+        skip_lines=account.skip_lines,
+        header=account.header,
+        proofs=account.proofs,
+        findings=account.findings,
+        cr_only=account.cr_only,
+    )
     judge_source(evidence, job.layout, warn=warn)
 
 
@@ -138,6 +150,7 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     there = partitions_there(cursor, job.table)
     reading, blocks = framed_source(job.source, job.layout)
     account.skip_lines, account.header = reading.dialect.skip_lines, reading.header
+    account.cr_only = ends_with_cr_only(job.source.sample(), reading.dialect)
 
     def then(block: Block, worked: WorkedBlock) -> tuple[Block, TypedBlock, StagedRows, Costs]:
         rows = staged_rows(worked.typed, job.table, first_line=block.first_line)
@@ -191,5 +204,6 @@ def _books(
         timezone=job.terms.timezone,
         currency=job.terms.currency,
         warnings=tuple(account.warnings),
+        unknown_columns=left_out(account.header, job.layout),
         reason=reason,
     )

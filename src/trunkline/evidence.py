@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trunkline.clock_proof import ClockProofs, check_clocks
+from trunkline.findings import Findings
 from trunkline.layout.header_match import header_warnings
 from trunkline.layout.header_search import lines_left_out
+from trunkline.spreadsheet import judge_traces
 
 if TYPE_CHECKING:
     from trunkline.layout.model import Layout
@@ -23,11 +25,15 @@ class Evidence:
         skip_lines: Lines before its header that are no records.
         header: Names of its columns, as the source has them.
         proofs: How its times compare with their second clocks.
+        findings: What its records show beside their values.
+        cr_only: Whether its lines end with a CR alone.
     """
 
-    skip_lines: int
-    header: tuple[str, ...]
+    skip_lines: int = 0
+    header: tuple[str, ...] = ()
     proofs: ClockProofs
+    findings: Findings
+    cr_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +57,12 @@ def judge_source(evidence: Evidence, layout: Layout, *, warn: Callable[[str], No
         warn: Told what is doubtful and no reason to refuse, a line each; also where the source is refused then.
 
     Raises:
-        RefusedError: If its values were surely read wrong.
+        RefusedError: If its values were surely read wrong, or the layout does not let traces of a spreadsheet pass.
     """
     left_out = lines_left_out(evidence.skip_lines, layout)
     if left_out is not None:
         warn(left_out)
     for warning in header_warnings(evidence.header, layout):
         warn(warning)
+    judge_traces(evidence.findings.traces, layout, evidence.header, cr_only=evidence.cr_only, warn=warn)
     return Verdict(is_proved=check_clocks(evidence.proofs, layout, warn=warn))

@@ -43,6 +43,7 @@ from trunkline.books.writing import (
     own_load,
     refuse_load,
     staged_blocks,
+    staged_findings,
     unchanged_books,
 )
 from trunkline.clock_proof import ClockProofs, prove_clocks
@@ -51,8 +52,9 @@ from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, identit
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm, frame
+from trunkline.framing.dialect import ends_with_cr_only
 from trunkline.framing.scanning import bounds_in
-from trunkline.layout.header_match import match_header
+from trunkline.layout.header_match import left_out, match_header
 from trunkline.layout.header_search import dialect_of
 from trunkline.loading.conflicts import Conflict, reject_conflicts
 from trunkline.loading.known_blocks import StaleStageError, add_known_block
@@ -242,6 +244,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     dialect = dialect_of(job.source.sample(), job.layout)
     framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
     match_header(framed.header, job.layout)  # also where no block follows
+    attempts.unknown_columns = left_out(framed.header, job.layout)
     _note_form(connection, load, SourceForm.of(framed, dialect))
     reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
     stage = _Stage(job, load, there)
@@ -274,10 +277,17 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     job.source.check_unchanged(may_grow=job.layout.growing)
     with connection.cursor() as cursor:
         lost = positions - staged_blocks(cursor, load.load_id).keys()
+        findings = staged_findings(cursor, load.load_id)
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
-    return Evidence(skip_lines=dialect.skip_lines, header=framed.header, proofs=proofs)
+    return Evidence(
+        skip_lines=dialect.skip_lines,
+        header=framed.header,
+        proofs=proofs,
+        findings=findings,
+        cr_only=ends_with_cr_only(job.source.sample(), dialect),
+    )
 
 
 def _judge(connection: Connection, job: Job, load: OpenLoad, evidence: Evidence) -> None:
@@ -464,6 +474,6 @@ def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) 
         add_costs(cursor, load_id, costs.cache, seconds)
         disown_load(cursor, load_id)
         discard(cursor, (load.load_id for load in left_loads(cursor, job.resume_key)))
-    books = show_load(connection, load_id).books
+    books = replace(show_load(connection, load_id).books, unknown_columns=attempts.unknown_columns)
     connection.commit()
     return books

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,7 @@ from trunkline.fields.parsed import Fault
 from trunkline.fields.parsing import field_text, parse_field
 from trunkline.fields.text_json import json_objects
 from trunkline.fields.zones import MICROSECONDS, Witness
+from trunkline.findings import Findings, Traces
 from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, text_batch
 from trunkline.keys import record_keys
 from trunkline.layout.fields import RAW, AnyField, MoneyField, TextField
@@ -29,6 +32,7 @@ from trunkline.layout.header_match import Places, match_header, unknown_columns,
 from trunkline.layout.header_rows import repeated_headers
 from trunkline.layout.model import Layout, SecondClock
 from trunkline.layout.rules import SYSTEM
+from trunkline.spreadsheet import empty_records, find_traces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +58,8 @@ def transform(
         The calls, with the layout's columns and ``record_key`` (16 bytes), indexed by source line, and one row
         per reject with the columns ``source_line, byte_offset, raw, field, code, message``, those of extraction
         included.  The attrs of the calls are those of *frame*, with ``filtered``, how many records the layout
-        says are no calls, and ``unknown_columns``, the names of columns that it does not know.
+        says are no calls, ``unknown_columns``, the names of columns that it does not know, and ``findings``, which
+        `load` judges.
 
     Raises:
         RefusedError: If the columns are not those of the layout.
@@ -77,6 +82,7 @@ def transform(
         **frame.attrs,
         "read": frame.attrs.get("read", len(frame)),
         "filtered": sum(part.filtered for part in parts),
+        "findings": reduce(add, (part.findings for part in parts)),
         "unknown_columns": unknown_columns(batch.schema.names, layout),
     }
     return calls, rejects_frame(parts, firsts, frame, batch)
@@ -124,12 +130,14 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
     batch, lines = _without_skipped(text, layout, places)
     columns: dict[str, pa.Array] = {}
     judgements: dict[str, Judged] = {}
+    traces = Traces()
     for field in sorted(layout.fields, key=lambda field: _turn(field, layout)):
         said = field_text(field, layout, *_columns_of(field, batch, places))
         clock = layout.clock_of(field.name)
         parsed = parse_field(field, layout, said, None if clock is None else _witness(columns, clock))
         if isinstance(field, TextField) and field.when is not None:
             parsed = decide(parsed, field.when, columns)
+        traces.update(find_traces(field, layout, said, parsed))
         columns |= zip((column.name for column in field.columns), parsed.columns, strict=True)
         judgements[field.name] = Judged(field=field.name, text=said.text, faults=parsed.faults)
     columns = {column.name: columns[column.name] for field in layout.fields for column in field.columns}
@@ -137,6 +145,7 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
     if layout.extra == "keep":
         columns[EXTRA] = _extra(batch, layout)
     judged.append(_judge_keys(columns, layout, len(lines)))
+    traces.update(empty_records(batch, judged[-1].faults[0].rows))
     good, rejects = judge(judged, lines)
     typed = pa.RecordBatch.from_pydict(columns)
     if rejects.num_rows:
@@ -147,6 +156,7 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
         rejects=sorted_rejects([text.rejects, rejects]),
         read=text.read,
         filtered=text.batch.num_rows - batch.num_rows,
+        findings=Findings(traces=traces),
     )
 
 

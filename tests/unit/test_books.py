@@ -46,6 +46,7 @@ def test_the_json_of_a_loaded_source():
         "timezone": "",
         "currency": "",
         "warnings": [],
+        "unknown_columns": [],
         "reason": None,
     }
 

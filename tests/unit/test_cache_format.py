@@ -1,5 +1,6 @@
 """What is stored of a block reads back equal, or is told from what was stored."""
 
+from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +24,7 @@ from trunkline.cache.values import (
     unpack_typed,
     unseal,
 )
+from trunkline.findings import Findings
 
 GOLDEN = Path(__file__).parent / "golden"
 KEY = cache_key("extract", "00ff")
@@ -137,6 +139,13 @@ def test_typed_calls_read_back_equal(calls, rejects, filtered, compression):
 
     assert_same(got, block)
     assert got.filtered == filtered
+
+
+def test_findings_read_back_equal():
+    """A warm run warns of what a cold one does."""
+    block = typed_block(findings=Findings(traces=Counter({("started_at", "cut"): 2})))
+
+    assert unpack_typed(pack_typed(block, None)).findings == block.findings
 
 
 def test_a_slice_of_a_batch_is_stored_alone():

@@ -102,14 +102,3 @@ type = "text"
 """)
 
     assert places_of(["Call ID", "From"], other) == {"Call ID": 0, "From": 1}
-
-
-def test_columns_that_are_not_known_are_named():
-    """Nobody finds out a year later that a column was never loaded."""
-    header = ["Call ID", "From", "Rate", "", "a", "b", "c", "d"]
-
-    assert header_warnings(header, layout()) == [
-        "columns that layout 'named' does not know are not loaded: Rate, one without a name, a, b, c and 1 more; "
-        'extra = "keep" keeps them'
-    ]
-    assert header_warnings([], layout()) == []

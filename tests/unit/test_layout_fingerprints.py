@@ -75,6 +75,7 @@ OF_LAYOUT: dict[str, Any] = {
     "growing": True,
     "widths": [{"columns": 9, "moved": {"1": 2}}],
     "refuse": "quality records",
+    "spreadsheet": "ignore",
     "clocks": [{"field": "a", "kind": "uuid1", "of": "f"}],
 }
 WITHOUT_EFFECT: dict[str, Any] = {

@@ -222,3 +222,12 @@ def test_books_without_rejects_say_nothing_of_them(capsys):
     print_books([Books(source="a.csv", layout=None, status="failed", reason="gone")])
 
     assert "rejected:" not in capsys.readouterr().err
+
+
+def test_columns_that_were_not_loaded_are_named_once_a_layout(capsys):
+    """The same export has them every day."""
+    columns = ("Rate", "", "a", "b", "c", "d")
+    print_books([Books(source=f"{day}.csv", layout="twilio", status="loaded", unknown_columns=columns) for day in "12"])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("columns")]
+
+    assert said == ["columns that twilio does not know are not loaded: Rate, one without a name, a, b, c and 1 more"]

@@ -93,6 +93,7 @@ class Books:
         timezone, currency: What times without a zone and amounts without a currency were read in, comma-joined where
             there are several; "" where the records say it themselves.
         warnings: What is doubtful about it and no reason to refuse it, a line each, without values of records.
+        unknown_columns: Columns that this run found and did not load, as the layout does not know them.
         reason: Why it was refused or failed, in one line.
     """
 
@@ -114,6 +115,7 @@ class Books:
     timezone: str = ""
     currency: str = ""
     warnings: tuple[str, ...] = ()
+    unknown_columns: tuple[str, ...] = ()
     reason: str | None = None
 
     @property
@@ -142,6 +144,7 @@ class Books:
             "timezone": self.timezone,
             "currency": self.currency,
             "warnings": list(self.warnings),
+            "unknown_columns": list(self.unknown_columns),
             "reason": self.reason,
         }
 

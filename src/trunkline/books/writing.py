@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
+from operator import add
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from trunkline.books.reading import show_load
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, ReloadNeededError
+from trunkline.findings import Findings
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -105,11 +108,20 @@ class Costs:
 
 @dataclass(kw_only=True, slots=True)
 class Attempts:
-    """What the attempts at one source share: when the first began, what all cost, and the loads that they opened."""
+    """
+    What the attempts at one source share.
+
+    Attributes:
+        began: When the first began.
+        load_ids: The loads that they opened.
+        costs: What all cost.
+        unknown_columns: What the last one found that the layout does not know.
+    """
 
     began: float = field(default_factory=perf_counter)
     load_ids: list[int] = field(default_factory=list)
     costs: Costs = field(default_factory=Costs)
+    unknown_columns: tuple[str, ...] = ()
 
 
 def find_unchanged(cursor: Cursor, terms: Terms, content_hash: str) -> int | None:
@@ -280,6 +292,12 @@ def staged_blocks(cursor: Cursor, load_id: int) -> dict[int, StagedBlock]:
         position: StagedBlock(first_byte=first_byte, first_line=first_line, identity=identity)
         for position, first_byte, first_line, identity in cursor.fetchall()
     }
+
+
+def staged_findings(cursor: Cursor, load_id: int) -> Findings:
+    """Return what the staged blocks of a load show, those of earlier attempts included."""
+    cursor.execute(query("staged_findings"), {"load_id": load_id})
+    return reduce(add, (Findings.of(found) for (found,) in cursor.fetchall()), Findings())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,8 @@ Source: the Arrow columnar format, section "IPC Streaming Format"; the BLAKE3 pa
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from trunkline.blocks import REJECT_SCHEMA, Lines, TextBlock, TypedBlock
+from trunkline.findings import Findings
 
 # Part of every key: raise it when keys or values change, and old values are not found any more.
 FORMAT_VERSION = 1
@@ -96,11 +98,12 @@ def unpack_text(payload: memoryview) -> TextBlock:
         BadValueError: If the payload is of another schema or contradicts itself.
     """
     with _foreign_is_bad():
-        batch, lines, rejects, counts = _unpack(payload, ("read",))
+        batch, lines, rejects, facts = _unpack(payload)
+        read = int(facts["read"])
         _require(all(_is_text(column.type) for column in batch.columns), "columns that are not text")
         _require(not any(column.null_count for column in batch.columns), "nulls in text")
-        _require(counts["read"] == len(batch) + len(rejects), "records that do not add up")
-    return TextBlock(batch=batch, lines=lines, rejects=rejects, read=counts["read"])
+        _require(read == len(batch) + len(rejects), "records that do not add up")
+    return TextBlock(batch=batch, lines=lines, rejects=rejects, read=read)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -109,8 +112,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def pack_typed(block: TypedBlock, compression: Compression) -> memoryview:
     """Return the payload of what transformation made of a block."""
-    counts = {"read": block.read, "filtered": block.filtered}
-    return _pack(block.batch, block.lines, block.rejects, counts, compression)
+    facts = {"read": block.read, "filtered": block.filtered, "findings": block.findings.to_json()}
+    return _pack(block.batch, block.lines, block.rejects, facts, compression)
 
 
 def unpack_typed(payload: memoryview) -> TypedBlock:
@@ -121,22 +124,23 @@ def unpack_typed(payload: memoryview) -> TypedBlock:
         BadValueError: If the payload is of another schema or contradicts itself.
     """
     with _foreign_is_bad():
-        batch, lines, rejects, counts = _unpack(payload, ("read", "filtered"))
-        read, filtered = counts["read"], counts["filtered"]
+        batch, lines, rejects, facts = _unpack(payload)
+        read, filtered = int(facts["read"]), int(facts["filtered"])
+        findings = Findings.of(json.loads(facts.get("findings", "{}")))
         _require(batch.schema.names[-1:] == ["record_key"], "no record_key at the end")
         _require(batch.columns[-1].type == pa.binary(16), "a record_key of another type")
         _require(batch.columns[-1].null_count == 0, "calls without a key")
         _require(filtered >= 0 and read == len(batch) + len(rejects) + filtered, "records that do not add up")
-    return TypedBlock(batch=batch, lines=lines, rejects=rejects, read=read, filtered=filtered)
+    return TypedBlock(batch=batch, lines=lines, rejects=rejects, read=read, filtered=filtered, findings=findings)
 
 
 def _pack(
-    calls: pa.RecordBatch, lines: Lines, rejects: pa.RecordBatch, counts: dict[str, int], compression: Compression
+    calls: pa.RecordBatch, lines: Lines, rejects: pa.RecordBatch, facts: Mapping[str, object], compression: Compression
 ) -> memoryview:
     steps = np.diff(lines, prepend=np.int64(-1)).astype(np.int32)  # nearly all 1: compresses to nothing
     # Only names and types: what pandas leaves in the metadata differs by version and is nobody's business.
     fields = [field.remove_metadata() for field in calls.schema]
-    schema = pa.schema([*fields, _STEP], {name: str(count) for name, count in counts.items()})
+    schema = pa.schema([*fields, _STEP], {name: str(fact) for name, fact in facts.items()})
     sink = pa.BufferOutputStream()
     _write(sink, pa.RecordBatch.from_arrays([*calls.columns, pa.array(steps)], schema=schema), compression)
     _write(sink, rejects, compression)
@@ -150,19 +154,17 @@ def _write(sink: pa.NativeFile, batch: pa.RecordBatch, compression: Compression)
         writer.write_batch(batch)
 
 
-def _unpack(
-    payload: memoryview, names: tuple[str, ...]
-) -> tuple[pa.RecordBatch, Lines, pa.RecordBatch, dict[str, int]]:
+def _unpack(payload: memoryview) -> tuple[pa.RecordBatch, Lines, pa.RecordBatch, dict[str, str]]:
     source = pa.BufferReader(pa.py_buffer(payload))
     stored, rejects = _read(source), _read(source)
-    counts = {name: int(stored.schema.metadata[name.encode()]) for name in names}
+    facts = {name.decode(): fact.decode() for name, fact in (stored.schema.metadata or {}).items()}
     _require(source.tell() == source.size(), "more than was written")
     _require(stored.schema.field(-1).equals(_STEP), "no line numbers")
     _require(rejects.schema.equals(REJECT_SCHEMA), "rejects of another schema")
     steps = stored.column(-1).to_numpy()
     _require(bool((steps > 0).all()), "line numbers that do not ascend")
     calls = stored.remove_column(stored.num_columns - 1).replace_schema_metadata(None)
-    return calls, np.cumsum(steps, dtype=np.int64) - 1, rejects, counts
+    return calls, np.cumsum(steps, dtype=np.int64) - 1, rejects, facts
 
 
 def _read(source: pa.NativeFile) -> pa.RecordBatch:

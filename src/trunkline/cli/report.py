@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from trunkline.errors import TrunklineError
 
+_COLUMNS_TOLD = 5  # that a line of a run names; JSON has all
 _SENTENCE_COLUMNS = 16  # narrower, and a message is a word a line
 
 
@@ -194,6 +195,8 @@ def print_books(books: Sequence[Books]) -> None:
     begun = (entry for entry in books if entry.layout is not None and (entry.load_id is not None or entry.read))
     for line in dict.fromkeys(read_as(str(entry.layout), entry.timezone, entry.currency) for entry in begun):
         print_line(line)
+    for line in dict.fromkeys(_not_loaded(entry) for entry in books if entry.unknown_columns):
+        print_line(line)
     hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
     if hits or misses:
         print_line(f"cache: {_counted(hits, 'hit')}, {_counted(misses, 'miss', 'misses')}")
@@ -216,6 +219,14 @@ def read_as(layout: str, timezone: str, currency: str) -> str:
     stated = (("times in", timezone), ("amounts in", currency))
     said = ", ".join(f"{what} {value}" for what, value in stated if value)
     return f"read as {layout}" + (f": {said}" if said else "")
+
+
+def _not_loaded(books: Books) -> str:
+    """Return which columns were not loaded as calls: nobody should find out a year later."""
+    names = ", ".join(name or "one without a name" for name in books.unknown_columns[:_COLUMNS_TOLD])
+    rest = len(books.unknown_columns) - _COLUMNS_TOLD
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"columns that {books.layout} does not know are not loaded: {names}{more}"
 
 
 def _counted(count: int, one: str, more: str | None = None) -> str:

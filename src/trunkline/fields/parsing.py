@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from trunkline.fields.go_duration import parse_go_durations
 from trunkline.fields.money import MoneyStyle, parse_money
 from trunkline.fields.number import parse_decimals, parse_integers
 from trunkline.fields.parsed import Fault, Parsed
+from trunkline.fields.spreadsheet import lost_values
 from trunkline.fields.text import (
     not_allowed,
     not_matching,
@@ -41,6 +43,8 @@ from trunkline.layout.fields import (
     TimestampField,
 )
 from trunkline.layout.model import Layout
+
+_NOT_LOST: Final = "the value itself (a spreadsheet has put this in its place)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,7 +123,7 @@ def _parse(field: AnyField, layout: Layout, said: FieldText, witness: Witness | 
     text = said.text
     match field:
         case TextField():
-            return _parse_text(field, text)
+            return _parse_text(field, layout, text)
         case IntegerField():
             return parse_integers(text_bytes(text))
         case DecimalField():
@@ -140,9 +144,11 @@ def _parse(field: AnyField, layout: Layout, said: FieldText, witness: Witness | 
             return parse_addresses(text) if field.format == "text" else parse_address_numbers(text_bytes(text))
 
 
-def _parse_text(field: TextField, text: pa.StringArray) -> Parsed:
+def _parse_text(field: TextField, layout: Layout, text: pa.StringArray) -> Parsed:
     parsed = Parsed(columns=(text,)) if field.map is None else parse_mapped(text, field.map, field.other)
-    faults = list(parsed.faults)
+    lost = None if layout.spreadsheet == "ignore" else lost_values(text)
+    faults = [] if lost is None else [Fault(code="spreadsheet_damage", rows=lost, expected=_NOT_LOST)]
+    faults += parsed.faults
     if field.allowed is not None:
         faults.append(not_allowed(text, field.allowed))
     if field.pattern is not None:

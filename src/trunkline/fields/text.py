@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from trunkline.fields.number import parse_integers
 from trunkline.fields.parsed import Fault, Parsed
+from trunkline.fields.spreadsheet import ERROR, FILLED, matching
 from trunkline.fields.text_bytes import Mask, TextBytes
 
 _SHOWN = 8  # choices that a message lists
@@ -24,7 +25,7 @@ _TRUTH: Final = {
 }
 _PHONE_CHARACTERS: Final = re.compile(r"\+?[0-9][0-9 ().\-/]*|\(?[0-9][0-9 ().\-/]*", re.ASCII)
 _ADDRESS_NUMBER: Final = "an IPv4 address as a whole number of 32 bits"
-_SCIENTIFIC: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+", re.ASCII)
+_DAMAGED: Final = re.compile(rf"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+|[0-9]{{6,}}\.0|{FILLED}|{ERROR}", re.ASCII)
 
 
 def parse_mapped(text: pa.StringArray, choices: Mapping[str, str], other: str | None = None) -> Parsed:
@@ -96,17 +97,18 @@ def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:
             E.164 form, which is then null.
         region: ISO 3166 code of the country where a number without "+" was dialled, or None.
 
-    A number that a spreadsheet turned into scientific notation has lost its digits and is bad.
+    A number that a spreadsheet has rounded (``2.35E+11``), filled or made an error of has lost its digits and is bad,
+    and so is one that was a float on its way (``254700123456.0``).
     """
     e164 = _by_distinct(text, lambda word: _e164(word, region), pa.string())
-    damaged = _by_distinct(text, lambda word: _SCIENTIFIC.fullmatch(word) is not None, pa.bool_())
+    damaged = _by_distinct(text, lambda word: _DAMAGED.fullmatch(word) is not None, pa.bool_())
     return Parsed(
         columns=(text, e164),
         faults=(
             Fault(
                 code="bad_phone",
                 rows=_mask(damaged),
-                expected="all digits of a number (a spreadsheet has rounded this one)",
+                expected="all digits of a number, and nothing else (a spreadsheet or a float changed this one)",
             ),
         ),
     )
@@ -140,8 +142,7 @@ def not_matching(text: pa.StringArray, pattern: str) -> Fault:
     The pattern is one of RE2, which knows no look-around and no back-references and in return takes no longer
     than the value is long, whatever the pattern.
     """
-    matches = pc.match_substring_regex(text, pattern=rf"\A(?:{pattern})\z")
-    return Fault(code="not_allowed", rows=~_mask(matches), expected=f"text like {pattern}")
+    return Fault(code="not_allowed", rows=~matching(text, pattern), expected=f"text like {pattern}")
 
 
 def _by_distinct(text: pa.StringArray, meaning: Callable[[str], object], kind: pa.DataType) -> pa.Array:

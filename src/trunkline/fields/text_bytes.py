@@ -120,6 +120,13 @@ def text_bytes(column: pa.StringArray) -> TextBytes:
     return TextBytes(data=padded, starts=bounds[:-1], lengths=np.diff(bounds))
 
 
+def text_buffer(column: pa.StringArray) -> bytes:
+    """Return the texts of *column* (type string), one after the other."""
+    bounds, data = _bounds(column), column.buffers()[2]
+    first, last = int(bounds[0]), int(bounds[-1])
+    return bytes(data.slice(first, last - first)) if data is not None else b""
+
+
 def byte_lengths(column: pa.StringArray) -> npt.NDArray[np.int32]:
     """Return the length of each value of *column* (type string) in bytes, that of nulls mostly 0."""
     return np.diff(_bounds(column))

@@ -151,6 +151,12 @@ def _pattern(text: str) -> re.Pattern[bytes]:
     return re.compile(text.encode("ascii"))
 
 
+def ends_with_cr_only(sample: bytes, dialect: ResolvedDialect) -> bool:
+    """Return whether the first bytes of a source have line ends, and all of them are CR alone."""
+    text = sample.decode(dialect.encoding, "replace")
+    return "\r" in text and "\n" not in text
+
+
 def _marked_encoding(sample: bytes) -> str | None:
     """Return the encoding that the byte order mark stands for, if there is one."""
     return next((encoding for mark, encoding in _MARKS if sample.startswith(mark)), None)

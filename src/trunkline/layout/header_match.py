@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from trunkline.layout.model import Layout
 
 _SHOWN = 20  # names that a message lists
-_TOLD = 5  # that a warning lists, which may come with every source
 _INVISIBLE: Final = "\ufeff\u200b\u2060"  # byte order mark, and what else has no width: no blanks to str.strip()
 
 Places = Mapping["ColumnRef", int]
@@ -69,6 +68,11 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
     return places
 
 
+def left_out(header: Sequence[str], layout: Layout) -> tuple[str, ...]:
+    """Return the columns that are not loaded: those that the layout does not know, unless it keeps them."""
+    return unknown_columns(header, layout) if layout.extra == "report" else ()
+
+
 def unknown_columns(header: Sequence[str], layout: Layout) -> tuple[str, ...]:
     """Return the names of the columns that no field or rule of the layout reads, in the order of the file."""
     return tuple(header[place] for place in unknown_places(header, layout))
@@ -108,14 +112,6 @@ def header_warnings(header: Sequence[str], layout: Layout) -> list[str]:
     if otherwise:
         told = ", ".join(f"{found!r} as {wanted}" for found, wanted in otherwise[:_SHOWN])
         warnings.append(f"read the columns {told}: letter case and blanks apart they are the layout's")
-    unknown = unknown_columns(header, layout) if header and layout.extra == "report" else ()
-    if unknown:
-        named = [name or "one without a name" for name in unknown[:_TOLD]]
-        more = f" and {len(unknown) - _TOLD} more" if len(unknown) > _TOLD else ""
-        warnings.append(
-            f"columns that layout {layout.name!r} does not know are not loaded: {', '.join(named)}{more}; "
-            'extra = "keep" keeps them'
-        )
     return warnings
 
 

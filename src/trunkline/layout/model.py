@@ -251,6 +251,10 @@ class Layout(Part):
         default="refuse",
         description="What becomes of a source whose `clocks` show a wrong zone or a wrong order of day and month.",
     )
+    spreadsheet: Literal["warn", "refuse", "ignore"] = Field(
+        default="warn",
+        description="What becomes of a source that shows traces of a spreadsheet: a warning, its refusal, nothing.",
+    )
     growing: StrictBool = Field(
         default=False, description="The file is still written to: an unterminated last line waits for the next load."
     )

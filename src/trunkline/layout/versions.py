@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Final
 
-RESULT_VERSION: Final = 3
+RESULT_VERSION: Final = 4
 """Goes up when the same bytes under the same layout give another typed record, reject code or message."""
 
 

@@ -37,10 +37,12 @@ from trunkline.books.writing import (
     terms_of,
     unchanged_books,
 )
-from trunkline.clock_proof import check_clocks, prove_clocks
+from trunkline.clock_proof import prove_clocks
 from trunkline.database.schema import share_schema
 from trunkline.errors import UsageError
+from trunkline.evidence import Evidence, judge_source
 from trunkline.fields.judging import NO_REJECTS
+from trunkline.findings import Findings
 from trunkline.frames import as_csv, source_lines, typed_batch
 from trunkline.framing.cutting import SourceForm
 from trunkline.layout.files import load_layout
@@ -122,12 +124,12 @@ def load(
                 return unchanged_books(connection, unchanged, source, Attempts())
             check_terms(cursor, table, terms, ())
             doubts: list[str] = []
-            is_proved = check_clocks(prove_clocks(typed.batch, layout), layout, warn=doubts.append)
+            verdict = judge_source(_evidence(calls, typed, layout), layout, warn=doubts.append)
             for doubt in doubts:
                 warnings.warn(f"{source}: {doubt}", RuntimeWarning, stacklevel=2)
             opened = begin_load(cursor, terms, content=content, resume_key=None)
             note_warnings(cursor, opened.load_id, doubts)
-            if is_proved:
+            if verdict.is_proved:
                 note_proof(cursor, opened.load_id)
             if isinstance(form := calls.attrs.get("form"), SourceForm):
                 note_reading(cursor, opened.load_id, form)
@@ -147,6 +149,15 @@ def load(
     except UnchangedError as error:  # another session published it since we looked
         with _within(connection):
             return unchanged_books(connection, error.load_id, source, Attempts())
+
+
+def _evidence(calls: pd.DataFrame, typed: TypedBlock, layout: Layout) -> Evidence:
+    """Return what is judged of calls that may be a whole source or a part of it; their header was when it was read."""
+    findings = calls.attrs.get("findings")
+    return Evidence(
+        proofs=prove_clocks(typed.batch, layout),
+        findings=findings if isinstance(findings, Findings) else Findings(),
+    )
 
 
 @contextmanager

@@ -136,6 +136,7 @@ def add_block(
             "rejected": typed.rejects.num_rows,
             "filtered": typed.filtered,
             "totals": totals_json(totals),
+            "findings": typed.findings.to_json(),
         },
     )
 

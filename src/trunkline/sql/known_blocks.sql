@@ -4,10 +4,10 @@
 -- Account for a block that a load on the same terms brought, whole and without rejects; no row if there is none.
 insert into trunkline.blocks (
     load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals,
-    known_from
+    known_from, findings
 )
 select %(load_id)s, %(position)s, %(first_byte)s, b.bytes, %(first_line)s, b.lines, b.content_hash,
-    b.read, b.typed, 0, b.filtered, b.totals, coalesce(b.known_from, l.id)
+    b.read, b.typed, 0, b.filtered, b.totals, coalesce(b.known_from, l.id), b.findings
 from trunkline.blocks b join trunkline.loads l on l.id = coalesce(b.known_from, b.load_id)
 where b.content_hash = %(content_hash)s and b.content_hash <> ''
     and b.rejected = 0

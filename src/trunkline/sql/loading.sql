@@ -117,12 +117,17 @@ select position, first_byte, first_line, content_hash from trunkline.blocks wher
 -- name: add_block
 -- Account for one staged block.
 insert into trunkline.blocks (
-    load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals
+    load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals,
+    findings
 )
 values (
     %(load_id)s, %(position)s, %(first_byte)s, %(bytes)s, %(first_line)s, %(lines)s, %(content_hash)s,
-    %(read)s, %(typed)s, %(rejected)s, %(filtered)s, %(totals)s
+    %(read)s, %(typed)s, %(rejected)s, %(filtered)s, %(totals)s, %(findings)s
 )
+
+-- name: staged_findings
+-- What the staged blocks of a load show beside their values.
+select findings from trunkline.blocks where load_id = %(load_id)s and findings <> '{{}}'
 
 -- name: register_staged
 -- Register a staged table before it is made.

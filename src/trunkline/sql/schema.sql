@@ -107,6 +107,7 @@ create table trunkline.blocks (
     totals jsonb not null default '{}',  -- {"duration_s": "3720", "cost": {"USD": "13.70"}} of the typed records
     set_aside bigint not null default 0,  -- came more than once in the source, or with other values than the call that was kept
     known_from bigint,  -- the load that brought this block before, whose calls these records are duplicates of
+    findings jsonb not null default '{}',  -- what the records show beside their values
     primary key (load_id, position),
     constraint blocks_balance check (read = typed + rejected + filtered)
 );
