@@ -21,13 +21,13 @@ from trunkline.clock_proof import second_clock
 from trunkline.fields.decided import decide
 from trunkline.fields.judging import NO_REJECTS, Judged, judge, sorted_rejects
 from trunkline.fields.parsed import Fault
-from trunkline.fields.parsing import field_text, parse_field
+from trunkline.fields.parsing import field_text, parse_field, parse_span
 from trunkline.fields.text_json import json_objects
 from trunkline.fields.zones import MICROSECONDS, Witness
 from trunkline.findings import Findings, Traces
 from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, text_batch
 from trunkline.keys import record_keys
-from trunkline.layout.fields import RAW, AnyField, MoneyField, TextField
+from trunkline.layout.fields import RAW, AnyField, DurationField, MoneyField, TextField
 from trunkline.layout.header_match import Places, match_header, unknown_columns, unknown_places
 from trunkline.layout.header_rows import repeated_headers
 from trunkline.layout.model import Layout, SecondClock
@@ -134,7 +134,10 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
     for field in sorted(layout.fields, key=lambda field: _turn(field, layout)):
         said = field_text(field, layout, *_columns_of(field, batch, places))
         clock = layout.clock_of(field.name)
-        parsed = parse_field(field, layout, said, None if clock is None else _witness(columns, clock))
+        if isinstance(field, DurationField) and field.between is not None:
+            parsed = parse_span(field, *(columns[name] for name in field.between))
+        else:
+            parsed = parse_field(field, layout, said, None if clock is None else _witness(columns, clock))
         if isinstance(field, TextField) and field.when is not None:
             parsed = decide(parsed, field.when, columns)
         traces.update(find_traces(field, layout, said, parsed))
@@ -161,8 +164,10 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
 
 
 def _turn(field: AnyField, layout: Layout) -> int:
-    """Return when a field is parsed: after the clocks that settle it, and after the fields that decide about it."""
+    """Return when a field is parsed: after the clocks that settle it, and after the fields that it is made of."""
     if isinstance(field, TextField) and field.when is not None:
+        return 3
+    if isinstance(field, DurationField) and field.between is not None:
         return 2
     return int(layout.clock_of(field.name) is not None)
 

@@ -194,13 +194,50 @@ def test_the_first_field_that_decides_counts():
     )
 
 
+SPAN = 'name = "duration_s";type = "duration";between = ["a", "b"]'
+ENDS = [f'name = "{name}";type = "timestamp";timezone = "UTC"' for name in "ab"]
+
+
+def test_a_duration_between_two_times():
+    """Counted from one time to the other, exactly, and NULL where one is missing; never negative, never rounded."""
+    rows = [
+        [f"2024-03-01 06:00:{first}" if first else "", f"2024-03-01 06:01:{second}" if second else "", "x"]
+        for first, second in (("00", "05.250"), ("00", ""), ("", "05"), ("00", "05.2505"), ("59", "59"))
+    ]
+    layout = layout_of(*ENDS, SPAN + ";scale = 3", head=PIPE)
+
+    found, rejects = outcome(layout, *rows, ["2024-03-01 06:00:01", "2024-03-01 06:00:00", "x"])
+    assert [row[2] for row in found] == ["65.250", None, None, "60.000"]
+    assert rejects == {5: "bad_duration", 7: "bad_duration"}
+
+
+def test_a_required_duration_between_two_times():
+    """A record without one of the times is a reject, and so is one that took too long."""
+    rows = (
+        ["2024-03-01 06:00", "", "x"],
+        ["2024-03-01 06:00", "2024-03-01 06:01", "x"],
+        ["0001-01-01 00:00", "2024-01-01 00:00", "x"],
+    )
+    layout = layout_of(*ENDS, SPAN + ";required = true;max = 60", head=PIPE)
+
+    found, rejects = outcome(layout, *rows)
+    assert [row[2] for row in found] == [60]
+    assert rejects == {2: "missing_value", 4: "out_of_range"}
+
+
+def test_what_lies_between_is_no_text():
+    """The fields that it is made of are times of the record."""
+    with pytest.raises(LayoutError, match='between has "b", expected a timestamp field'):
+        layout_of(ENDS[0], SPAN)
+
+
 @pytest.mark.parametrize(
     ("field", "message"),
     [
         ('name = "a";type = "text";when = { b = "x" }', "found when without map, expected both or none"),
         ('name = "a";type = "text";map = {};when = { b = "x" }', 'when has "b", which is no field'),
         ('name = "a";type = "text";map = {};when = { a = "x" }', "when has a, which has a when itself"),
-        ('name = "a";type = "duration"', "expected either unit or unit_from"),
+        ('name = "a";type = "duration"', "expected one of unit, unit_from and between"),
         ('name = "a";type = "duration";unit_from = "u"', "expected unit_from and units together"),
         ('name = "a";type = "duration";unit = "hms";implied = 1', "found implied with unit hms"),
         ('name = "a";type = "duration";unit = "s";implied = 7', "implied is 7, expected at most the scale, 6"),

@@ -51,6 +51,7 @@ OF_TYPES: dict[str, dict[str, Any]] = {
     },
     "duration": {
         "unit": "ms", "scale": 3, "min": 1, "max": 9, "unit_from": "x", "units": {"S": "s"}, "implied": 2,
+        "between": ["f", "f"],
     },
     "timestamp": {"format": "%d.%m.%Y", "also": "%d.%m.%Y", "timezone": "UTC", "ambiguous_time": "later"},
     "date": {"format": "%d.%m.%Y"},
@@ -88,7 +89,7 @@ CHANGES_KEYS = {
     *((kind, option) for kind in FIELDS for option in ("column", "join", "nulls", "trim")),
     ("decimal", "scale"), ("decimal", "point"), ("decimal", "implied"),
     *(("money", option) for option in ("scale", "point", "group", "implied", "currency_from")),
-    *(("duration", option) for option in ("unit", "scale", "implied", "unit_from", "units")),
+    *(("duration", option) for option in ("unit", "scale", "implied", "unit_from", "units", "between")),
     ("timestamp", "format"), ("timestamp", "ambiguous_time"), ("date", "format"),
     ("boolean", "true"), ("boolean", "false"), ("ip", "format"),
     ("defaults", "ambiguous_time"), ("defaults", "nulls"), ("layout", "key"),
@@ -107,6 +108,8 @@ def changed(part, option, value):
     if part in FIELDS:
         field = next(field for field in data["fields"] if field["type"] == part)
         field[option] = not field.get("required", False) if option == "required" else value
+        if option == "between":
+            field["unit"] = None
         if option in ("unit_from", "units"):
             field |= {"unit": None, "unit_from": "v", "units": {"M": "min"}, option: value}
         if part == "timestamp" and option == "required":

@@ -111,6 +111,8 @@ def _fits_date(field: DateField, text: str) -> bool:
 
 
 def _fits_duration(field: DurationField, text: str) -> bool:
+    if field.between is not None:  # it is made of other fields, which are looked at for themselves
+        return True
     if field.unit == "go_ns" and is_integer(text):
         return True
     if field.unit in ("go", "go_ns"):

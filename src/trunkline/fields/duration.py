@@ -108,6 +108,29 @@ def parse_durations_by_unit(
     return Parsed(columns=(column,), faults=(unknown, *faults))
 
 
+def span_between(first: pa.Array, second: pa.Array, *, scale: int) -> Parsed:
+    """
+    Return how long it was from one moment to another, in seconds: int32, or decimal128(18, scale) with a *scale*.
+
+    Args:
+        first, second: timestamp[us, UTC]; where one of them is null, so is the result.
+        scale: Decimal places of a second.  A span that needs more is bad, never rounded.
+    """
+    there = pc.and_(first.is_valid(), second.is_valid())
+    span = pc.subtract(pc.cast(second, pa.int64()), pc.cast(first, pa.int64())).fill_null(0).to_numpy()
+    units, rest = np.divmod(span, 10 ** (_DECIMALS - scale))
+    too_long = span > _LONGEST_S * 10**_DECIMALS
+    column = _column(np.where(too_long | (units < 0), 0, units), scale)
+    return Parsed(
+        columns=(pc.if_else(there, column, pa.scalar(None, column.type)),),
+        faults=(
+            Fault(code="bad_duration", rows=span < 0, expected="a time that is not before the one it is counted from"),
+            Fault(code="bad_duration", rows=rest != 0, expected=_precision(scale)),
+            Fault(code="out_of_range", rows=too_long, expected="a duration below 68 years"),
+        ),
+    )
+
+
 def _spread(fault: Fault, rows: Ints, count: int) -> Fault:
     """Return a fault of some *rows* as one of all *count*."""
     whole = np.zeros(count, dtype=np.bool_)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.fields.duration import parse_durations, parse_durations_by_unit
+from trunkline.fields.duration import parse_durations, parse_durations_by_unit, span_between
 from trunkline.fields.go_duration import parse_go_durations
 from trunkline.fields.money import MoneyStyle, parse_money
 from trunkline.fields.number import parse_decimals, parse_integers
@@ -118,6 +118,16 @@ def parse_field(field: AnyField, layout: Layout, said: FieldText, witness: Witne
     return Parsed(columns=columns, faults=(missing, *there))
 
 
+def parse_span(field: DurationField, first: pa.Array, second: pa.Array) -> Parsed:
+    """Return how long it was between two timestamps of the record, and the faults of a field that is counted so."""
+    parsed = span_between(first, second, scale=field.scale)
+    faults = [*parsed.faults, *_range_faults(field, parsed.columns[0])]
+    if field.required:
+        absent = parsed.columns[0].is_null().to_numpy(zero_copy_only=False)
+        faults.insert(0, Fault(code="missing_value", rows=absent, expected="both times"))
+    return Parsed(columns=parsed.columns, faults=tuple(faults))
+
+
 def _parse(field: AnyField, layout: Layout, said: FieldText, witness: Witness | None) -> Parsed:
     """Parse all values, those of absent ones with arbitrary results."""
     text = said.text
@@ -201,4 +211,4 @@ def _number(limit: int | Decimal) -> pa.Scalar:
 
 
 def _outside(rows: pa.BooleanArray, expected: str) -> Fault:
-    return Fault(code="out_of_range", rows=rows.to_numpy(zero_copy_only=False), expected=expected)
+    return Fault(code="out_of_range", rows=rows.fill_null(False).to_numpy(zero_copy_only=False), expected=expected)

@@ -172,6 +172,7 @@ Implied = Annotated[
     StrictInt | None,
     Field(ge=0, le=_MOST_DIGITS, description="Decimals that are not written: 2 makes `120` 1.20."),
 ]
+TwoNames = Annotated[tuple[StrictStr, StrictStr], WithJsonSchema({IN_WORDS: "list of two texts"})]
 AmbiguousTime = Literal["reject", "earlier", "later"]
 
 
@@ -412,7 +413,7 @@ class DurationField(FieldBase):
     """How long something took, in seconds: integer, or with `scale` numeric."""
 
     KEY_OPTIONS = ("unit", "scale")
-    LATER_KEY_OPTIONS = ("implied", "unit_from", "units")
+    LATER_KEY_OPTIONS = ("implied", "unit_from", "units", "between")
 
     type: Literal["duration"]
     unit: DurationUnit | None = Field(
@@ -425,6 +426,11 @@ class DurationField(FieldBase):
     )
     units: dict[StrictStr, PlainUnit] | None = Field(
         default=None, description='What the texts of that column mean, such as `{ SEC = "s", MIN = "min" }`.'
+    )
+    between: TwoNames | None = Field(
+        default=None,
+        description="Two timestamp fields, instead of a text and its unit: the time from the first to the second, NULL "
+        "where one of them is.",
     )
     implied: Implied = None
     scale: StrictInt = Field(default=0, ge=0, le=6, description="Decimal places of a second; more are a reject.")
@@ -442,12 +448,12 @@ class DurationField(FieldBase):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_range(self.min, self.max)
-        if (self.unit is None) == (self.unit_from is None):
-            raise ValueError("expected either unit or unit_from")
+        if sum(each is not None for each in (self.unit, self.unit_from, self.between)) != 1:
+            raise ValueError("expected one of unit, unit_from and between")
         if (self.units is None) != (self.unit_from is None):
             raise ValueError("expected unit_from and units together")
-        if self.implied is not None and self.unit in ("hms", "go", "go_ns"):
-            raise ValueError(f"found implied with unit {self.unit}, expected a unit of plain numbers")
+        if self.implied is not None and (self.between is not None or self.unit in ("hms", "go", "go_ns")):
+            raise ValueError(f"found implied with unit {self.unit or 'between'}, expected a unit of plain numbers")
         _check_implied(self.implied, 6)
         return self
 

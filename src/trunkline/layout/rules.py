@@ -41,6 +41,7 @@ def rule_problems(layout: Layout) -> Iterator[str]:
     yield from _name_problems(layout)
     yield from _type_problems(layout)
     yield from _when_problems(layout)
+    yield from _between_problems(layout)
     yield from _view_problems(layout)
     yield from _key_problems(layout)
     yield from _event_time_problems(layout)
@@ -84,6 +85,14 @@ def _when_problems(layout: Layout) -> Iterator[str]:
                 yield f'fields.{field.name}: when has "{name}", which is no field, {suggestion(name, list(deciders))}'
             elif deciders[name] is not None:
                 yield f"fields.{field.name}: when has {name}, which has a when itself, expected a field without"
+
+
+def _between_problems(layout: Layout) -> Iterator[str]:
+    types = {each.name: each.type for each in layout.fields}
+    for field in layout.fields:
+        for name in getattr(field, "between", None) or ():
+            if types.get(name) != "timestamp":
+                yield f'fields.{field.name}: between has "{name}", expected a timestamp field'
 
 
 def _view_problems(layout: Layout) -> Iterator[str]:
@@ -168,8 +177,8 @@ def _clock_problems(layout: Layout) -> Iterator[str]:
             in_utc = " that needs no zone" if clock.kind == "epoch" else ""
             yield f"clocks: {clock.field} cannot carry a clock of kind {clock.kind}, expected a {carrier} field{in_utc}"
         for name in filter(None, (clock.plus, clock.minus)):
-            if name not in fields or fields[name].type != "duration":
-                yield f'clocks: found plus or minus = "{name}", expected a duration field'
+            if name not in fields or fields[name].type != "duration" or getattr(fields[name], "between", None):
+                yield f'clocks: found plus or minus = "{name}", expected a duration field that is written in the record'
         if clock.of not in zoned:
             yield f'clocks: found of = "{clock.of}", expected a timestamp field of local times'
     for name in twice([clock.of for clock in layout.clocks]):
