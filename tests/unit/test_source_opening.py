@@ -147,6 +147,15 @@ def test_an_encrypted_member_is_an_error():
         open_source(bytes(packed))
 
 
+def test_a_member_without_a_name_is_an_error():
+    """The zipfile module falls over it with an error of its own."""
+    packed = bytearray(zipped({"a": b"a,b\n"}))
+    for names in (26, packed.index(b"PK\x01\x02") + 28):  # the length of the name, then that of the extra field
+        packed[names], packed[names + 2] = 0, 1
+    with pytest.raises(SourceError, match="found a damaged zip archive"):
+        open_source(bytes(packed))
+
+
 def test_a_zip64_archive_is_read(tmp_path):
     """With sizes and offsets in their wide form, as for archives of 4 GiB and more."""
     path = tmp_path / "calls.zip"

@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from trunkline.errors import SourceError
+from trunkline.errors import SourceError, TrunklineError
 from trunkline.sources.compression import check_ratio
 from trunkline.sources.naming import printable
 
@@ -49,7 +48,7 @@ class ZipArchive:
         """
         with _told():
             self._archive = zipfile.ZipFile(io.BufferedReader(_Stored(read_at, size)))
-        found = [one for one in self._archive.infolist() if _is_source(one)]
+            found = [one for one in self._archive.infolist() if _is_source(one)]
         self._members = {printable(one.filename): one for one in found}
         if not found:
             raise SourceError("found no file in the zip archive, expected a CSV file")
@@ -143,13 +142,9 @@ def _told() -> Iterator[None]:
         raise SourceError(
             "found an encrypted zip archive, expected one that is not", hint="unpack it first: unzip"
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
-        raise SourceError(
-            "found a damaged zip archive, expected a whole one", hint="nothing of it was loaded; copy it again"
-        ) from error
-    except Exception as error:
-        if type(error).__name__ not in ("LZMAError", "error", "ZstdError"):
-            raise
+    except TrunklineError:
+        raise
+    except Exception as error:  # of bytes made to hurt it, the zipfile module lets all kinds pass, IndexError for one
         raise SourceError(
             "found a damaged zip archive, expected a whole one", hint="nothing of it was loaded; copy it again"
         ) from error
