@@ -101,6 +101,12 @@ def test_a_bill_with_date_and_time_in_two_columns():
         ("price", ["1,200", "2,300"]),
         ("time", ["10:00:00", "11:00:00"]),
         ("flag", ["1", "0"]),
+        ("billing_number", ["1001", "1002"]),
+        ("billed", ["254700123456", "254700123457"]),
+        ("ring_group", ["600", "601"]),
+        ("charge_code", ["100", "200"]),
+        ("batch_id", ["2024-01-31", "2024-02-01"]),
+        ("duration", ["1704103200", "1704103201"]),
     ],
 )
 def test_what_may_be_a_number_an_id_or_a_code_stays_text(header, values):
@@ -118,6 +124,7 @@ def test_what_may_be_a_number_an_id_or_a_code_stays_text(header, values):
         ("start", ["02/13/2024 10:00"], 'format = "%m/%d/%Y %H:%M"\n'),
         ("day", ["2024-01-31"], 'type = "date"\n'),
         ("call_duration", ["0:05:30.5"], 'unit = "hms"\nscale = 1\n'),
+        ("callDuration", ["0:05:30"], 'name = "duration_s"\ntype = "duration"\nunit = "hms"\n'),
         ("duration_ms", ["1500"], 'unit = "ms"\nscale = 3\n'),
         ("Duration (secs)", ["65"], 'name = "duration_s"\ntype = "duration"\nunit = "s"\n'),
         ("duration", ["65"], "# CHECK: the file does not say that these are seconds.\n"),
@@ -224,6 +231,34 @@ words = st.sampled_from(
         "",
     ]
 )
+
+
+KINDS = ["", "call ", "Billing ", "ring_", "Duration", "charge_", "cost ", "start_", "end-", "wait ", "Price-", "B-"]
+NAMES = ["ID", "number", "No", "code", "Account", "ref", "PIN", "IMSI", "ext", "group", "uuid", "reference", "num"]
+identifiers = st.one_of(
+    st.from_regex(r"[0-9]{1,22}", fullmatch=True),
+    st.from_regex(r"0[0-9]{1,12}", fullmatch=True),
+    st.from_regex(r"\+[0-9]{6,15}", fullmatch=True),
+    st.from_regex(r"[0-9]{1,3}[eE][0-9]{1,2}", fullmatch=True),
+    st.from_regex(r"[0-9]{1,4}[-.][0-9]{1,4}", fullmatch=True),
+    st.dates().map(str),
+    st.times().map(str),
+    st.datetimes().map(str),
+    st.sampled_from(["0x1F", "$5", "1,234", "(100)", "TRUE", "NaN", "inf", "-0", "1E5", "2E+11", "NULL"]),
+)
+
+
+@given(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES), values=st.lists(identifiers, min_size=1, max_size=4))
+def test_what_a_header_calls_an_id_is_loaded_as_it_is_written(kind, name, values):
+    """Phone numbers, ids and codes come out of a proposed layout to the letter, whatever they look like."""
+    text = "\n".join([f"note|{kind}{name}", *(f"x|{value}" for value in values)]) + "\n"
+    first = read_first_rows(text.encode())
+    layout = parse_layout(propose_layout(first, name="t"), origin="proposal").with_overrides(timezone="UTC")
+    calls, rejects = transform(extract(text.encode(), layout), layout)
+
+    column = next(field.name for field in layout.fields if field.column == f"{kind}{name}")
+    assert rejects.empty
+    assert calls[column].tolist() == values
 
 
 @given(data=st.data(), width=st.integers(1, 6))

@@ -130,10 +130,15 @@ def _columns(first: FirstRows, named: bool) -> list[_Column]:
         present = tuple(value for value in values if value != "")
         # A name that is empty, or there twice, finds no column; the position does.
         ref = header[place] if named and header[place] and header.count(header[place]) == 1 else place + 1
-        words = re.sub(r"[^a-z0-9]+", "_", header[place].lower()).strip("_") if named else ""
+        words = _words(header[place]) if named else ""
         is_full = bool(values) and len(present) == len(values)
         columns.append(_Column(place=place + 1, ref=ref, words=words, values=present, is_full=is_full))
     return columns
+
+
+def _words(name: str) -> str:
+    """Return a header in small letters and underscores, callDuration as call_duration."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
 def _fields(columns: Sequence[_Column], currency: str | None) -> list[_Field]:

@@ -28,6 +28,11 @@ _PHONE: Final = re.compile(
 )
 _MONEY: Final = re.compile(r"(^|_)(cost|price|charges?|amount|fees?|revenue|tax)($|_)")
 _SEQUENCE: Final = re.compile(r"^sequence$|^seq(uence)?_(no|number)$")
+_NAMES_SOMETHING: Final = re.compile(
+    r"(^|_)(ids?|uuid|guid|sid|refs?|reference|codes?|pin|no|num|numbers?|accounts?|ext|extension|group|party|"
+    r"msisdn|imsi|imei|iccid|batch)($|_)"
+)
+_LONGEST_S: Final = 10**6  # 11 days: what is more is an id, a moment, or not in seconds
 _UNITS: Final = ((r"_ms$|milli", "ms"), (r"min", "min"))
 _USUAL: Final[Mapping[str, str]] = {
     "$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "₹": "INR", "₦": "NGN", "₵": "GHS", "KSh": "KES", "R$": "BRL",
@@ -68,6 +73,8 @@ def guess_type(words: str, values: Sequence[str], *, currency: str | None, curre
     """
     if not values:
         return Guess(type="text", notes=("Always empty in the first records.",))
+    if _NAMES_SOMETHING.search(words):  # a value that looks like a day, a length or an amount is a name here
+        return _as_phone(words) or _as_sequence(words, values) or TEXT
     return (
         _as_timestamp(values)
         or _as_duration(words, values)
@@ -105,6 +112,8 @@ def _as_duration(words: str, values: Sequence[str]) -> Guess | None:
     if not all(is_integer(value) and not value.startswith("-") for value in values):
         return None
     unit = next((unit for pattern, unit in _UNITS if re.search(pattern, words)), "s")
+    if max(map(int, values)) >= _LONGEST_S * (1_000 if unit == "ms" else 1):
+        return None
     if "sec" in words or unit != "s":
         return Guess(type="duration", options={"unit": unit} | ({"scale": 3} if unit == "ms" else {}))
     return Guess(
