@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.conditions import commit_of, conditions
+from benchmarks.conditions import conditions, now
 from benchmarks.experiments.catalogue import ORDER
 from benchmarks.goals import GOALS, ROUNDS, Goal, goals_of
 from benchmarks.measurements import Measurements
@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     goals = goals_of(options.only.split(",")) if options.only else tuple(GOALS)
     if options.render:
         measured = Measurements.load(RESULTS)
-        with tempfile.TemporaryDirectory() as folder:
-            _write(measured, Path(folder))
+        _write(measured)
     else:
         try:
             measured = _measure(options, goals)
@@ -56,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(options: argparse.Namespace, goals: Sequence[Goal]) -> Measurements:
     wanted = {need for goal in goals for need in goal.needs} if options.only else None
-    results = {}
+    measured = Measurements()
+    results = dict(Measurements.load(RESULTS).experiments) if options.add and RESULTS.exists() else {}
     with _folder(options.keep) as folder:
         environ = _environ(folder)
         with open_servers(folder / "servers", environ, options.database_url) as servers:
@@ -71,19 +71,27 @@ def _measure(options: argparse.Namespace, goals: Sequence[Goal]) -> Measurements
                 peers_python=PEERS_PYTHON,
                 say=_say,
             )
-            facts = conditions(bench, note=options.note, commit=commit_of(ROOT))
+            facts = conditions(bench, note=options.note)
             for name, make in ORDER.items():
+                if options.experiments and name not in options.experiments.split(","):
+                    continue
                 ways = {way for experiment, way in wanted if experiment == name} if wanted is not None else None
                 if ways is not None and not ways:
                     continue
                 results[name] = measure(
-                    make(bench), wanted=ways, rounds=options.rounds, limit_s=options.minutes * 60, say=_say
+                    make(bench),
+                    wanted=ways,
+                    rounds=options.rounds,
+                    limit_s=options.minutes * 60,
+                    measured=now(ROOT),
+                    say=_say,
                 )
-                measured = Measurements(conditions=facts, experiments=results)
+                in_order = {each: results[each] for each in ORDER if each in results}
+                measured = Measurements(conditions=facts, experiments=in_order)
                 RESULTS.parent.mkdir(exist_ok=True)
                 measured.save(RESULTS)  # after each experiment: what was measured stays, whatever comes
-            if options.write:
-                _write(measured, folder)
+    if options.write:
+        _write(measured)
     return measured
 
 
@@ -91,6 +99,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_GOALS} with {QUICK_RECORDS:,} records")
     parser.add_argument("--only", metavar="GOALS", help="goals to measure, such as P1,P5; without it, everything")
+    parser.add_argument("--experiments", metavar="NAMES", help=f"some of {', '.join(ORDER)}")
+    parser.add_argument("--add", action="store_true", help="keep what was measured before of other experiments")
     parser.add_argument("--records", type=int, help=f"of the usual file (default: {RECORDS:,})")
     parser.add_argument("--scale", type=float, default=1.0, help=f"of the long file: 1 is {LONG_RECORDS:,} records")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="counted rounds (default: %(default)s)")
@@ -110,6 +120,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         goals_of((options.only or "P1").split(","))
     except ValueError as error:
         parser.error(str(error))
+    if unknown := set((options.experiments or "load").split(",")) - ORDER.keys():
+        parser.error(f"found {', '.join(sorted(unknown))}, expected some of {', '.join(ORDER)}")
     if options.quick:
         options.only = options.only or QUICK_GOALS
     options.minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
@@ -134,12 +146,12 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _write(measured: Measurements, folder: Path) -> None:
+def _write(measured: Measurements) -> None:
     """Write the page and its chart."""
     PAGE.write_text(page(measured), encoding="utf-8")
     bars = chart(measured)
     if bars:
-        data = folder / "chart.json"
+        data = RESULTS.with_name("chart.json")
         data.write_text(json.dumps(bars), encoding="utf-8")
         run_program([PEERS_PYTHON, ROOT / "benchmarks" / "chart.py", CHART], os.environ, stdin=data)
     _say(f"wrote {PAGE.relative_to(ROOT)}")

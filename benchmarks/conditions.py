@@ -15,29 +15,31 @@ PEERS = ("duckdb", "polars", "adbc-driver-postgresql", "dlt", "pandas", "sqlalch
 LIST = "import importlib.metadata as m, sys; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
 
 
-def conditions(bench: Workbench, *, note: str, commit: str) -> dict[str, str]:
+def conditions(bench: Workbench, *, note: str) -> dict[str, str]:
     """
     Return facts by name.
 
     Args:
         note: What else was going on, in the words of whoever measures.
-        commit: Which state of the source it was; empty if unknown.
     """
-    sizes = bench.sizes
     facts = {
-        "when": f"{datetime.now(UTC):%Y-%m-%d}",
-        "trunkline": f"{__version__}{', ' + commit if commit else ''}",
+        "trunkline": __version__,
         "Python": platform.python_version(),
         **bench.servers.facts(),
-        "sizes": f"usual file {sizes.records:,} records, long one {sizes.long_records:,} over {sizes.long_days} days",
         "machine": f"{os.cpu_count()} cores, {_memory_gib():.0f} GiB of memory, {platform.system()}",
-        "load before it began": f"{os.getloadavg()[0]:.1f} processes on average over a minute",
     }
     if bench.peers_python.exists():
         facts["peers"] = run_program([bench.peers_python, "-c", LIST, *PEERS], bench.servers.environ).output.strip()
     if note:
         facts["note"] = note
     return facts
+
+
+def now(folder: Path) -> str:
+    """Return when it is, the commit that *folder* is at, and how many processes were busy in the last minute."""
+    commit = commit_of(folder)
+    at = f" at {commit}" if commit else ""
+    return f"{datetime.now(UTC):%Y-%m-%d}{at}; {os.getloadavg()[0]:.1f} busy processes before it began"
 
 
 def commit_of(folder: Path) -> str:

@@ -40,12 +40,18 @@ class WayResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentResult:
-    """What an experiment was about, the size of its input, and its ways by name."""
+    """
+    What an experiment was about, the size of its input, and its ways by name.
+
+    Attributes:
+        measured: When, at which commit, and how busy the machine was before.
+    """
 
     title: str
     records: int
     bytes: int
     notes: tuple[str, ...] = ()
+    measured: str = ""
     ways: Mapping[str, WayResult] = field(default_factory=dict)
 
 

@@ -53,7 +53,8 @@ def goal_rows(measured: Measurements, goals: Iterable[Goal]) -> list[list[str]]:
 def experiment_section(measured: Measurements, name: str) -> str:
     """Return a heading and a table of the ways of an experiment."""
     result = measured.experiments[name]
-    lead = f"{result.records:,} records, {result.bytes / 1e6:,.0f} MB. " + " ".join(result.notes)
+    lead = f"{result.records:,} records, {result.bytes / 1e6:,.1f} MB. " + " ".join(result.notes)
+    lead = f"{lead.rstrip()} Measured {result.measured}." if result.measured else lead
     headings = ("way", "keeps", "median s", "min to max", "net s", "records/s", "CPU s", "peak MiB", "runs")
     return f"### {result.title}\n\n{lead.rstrip()}\n\n{_table(headings, way_rows(measured, name), left=2)}"
 

@@ -26,7 +26,8 @@ class Way:
         prepare: Called with the number of the round before its clock starts.
         run: Called with the number of the round; does it and returns what it took.
         check: Called after; raises if the result is wrong.
-        at_most: Counted rounds, for slow ways that no goal needs.
+        at_most: Counted rounds, for slow ways that no goal needs, and for what is only start-up.
+        warms_up: Whether it takes part in the round that is not counted.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Way:
     prepare: Callable[[int], None] = nothing
     check: Callable[[int], None] = nothing
     at_most: int | None = None
+    warms_up: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,12 +65,18 @@ def run_of(finished: Finished) -> Run:
     return Run(seconds=finished.seconds, cpu_s=finished.cpu_s, peak_bytes=finished.peak_bytes)
 
 
+def _takes_part(way: Way, number: int) -> bool:
+    """Tell whether a way runs in a round."""
+    return way.warms_up if number == 0 else way.at_most is None or number <= way.at_most
+
+
 def measure(
     experiment: Experiment,
     *,
     wanted: Collection[str] | None,
     rounds: int,
     limit_s: float,
+    measured: str = "",
     say: Callable[[str], None],
 ) -> ExperimentResult:
     """
@@ -77,6 +85,7 @@ def measure(
     Args:
         wanted: Names of ways; their start-up is measured with them.  None for all.
         rounds: Counted rounds.
+        measured: When and under which conditions; kept with the result.
         limit_s: No round begins when the experiment has taken this many seconds and one round is counted.
         say: Told which round it is.
 
@@ -94,7 +103,7 @@ def measure(
             break
         say(f"{experiment.name}: round {number} of {rounds}" if number else f"{experiment.name}: warming up")
         for way in ways:
-            if way.at_most is not None and number > way.at_most:
+            if not _takes_part(way, number):
                 continue
             way.prepare(number)
             run = way.run(number)
@@ -106,5 +115,6 @@ def measure(
         records=experiment.records,
         bytes=experiment.bytes,
         notes=experiment.notes,
+        measured=measured,
         ways={way.name: WayResult(label=way.label, keeps=way.keeps, runs=tuple(runs[way.name])) for way in ways},
     )
