@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from psycopg2.sql import SQL, Identifier
 
-from trunkline.books.account import Books
+from trunkline.books.account import Books, CacheCounts, Seconds
 from trunkline.database.grants import grants_sql
 from trunkline.runner import run
 from trunkline.settings.resolution import Settings
@@ -71,6 +72,14 @@ def execute(url: str, statement: str, parameters: Sequence[object] = ()) -> list
         rows = cursor.fetchall() if cursor.description else []
         connection.commit()
         return rows
+
+
+def outcome_of(books: Books) -> dict[str, Any]:
+    """Return books without what a check cannot know: the number of the load, its cost, and how a refusal is put."""
+    known = replace(books, cache=CacheCounts(), seconds=Seconds())
+    if books.status != "unchanged":
+        known = replace(known, load_id=None)
+    return known.to_dict() | {"reason": bool(books.reason)}
 
 
 @contextmanager

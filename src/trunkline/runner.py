@@ -190,7 +190,7 @@ class _Check(_Run):
             table = find_call_table(cursor, layout)
             planned = table or planned_call_table(cursor, layout)
             terms = terms_of(layout, planned, source.name)
-            if table and not self.settings.reload:
+            if not self.settings.reload:
                 load_id = find_unchanged(cursor, terms, content.hash)
                 if load_id is not None:
                     give_up_unneeded(connection, terms, content.hash)

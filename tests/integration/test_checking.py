@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
 import pytest
 from psycopg2.sql import SQL, Identifier
 
-from tests.call_logs import granted_roles
+from tests.call_logs import granted_roles, outcome_of
 from trunkline import Settings, run
-from trunkline.books.account import CacheCounts, Seconds
 from trunkline.progress import Watch
 from trunkline.runner import check_sources
 from trunkline.sample.writer import write_sample
 from trunkline.servers import open_servers
+from trunkline.tracing.verifying import verify_sources
 
 HEADER = "customer_id,call_cost,call_destination,call_date,call_duration"
 FIRST = "1001,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30"
@@ -38,14 +37,6 @@ def settings(database_url):
 def check(sources, settings):
     with open_servers(settings, {}) as servers:
         return check_sources([str(source) for source in sources], settings, servers, progress=Watch(visible=False))
-
-
-def outcome(books):
-    """Return books without what a check cannot know: the number of the load, its cost, and how a refusal is put."""
-    known = replace(books, cache=CacheCounts(), seconds=Seconds())
-    if books.status != "unchanged":
-        known = replace(known, load_id=None)
-    return replace(known, reason=bool(books.reason)).to_dict()
 
 
 def written(settings):
@@ -69,10 +60,10 @@ def write(path, *records):
 def agree(path, settings):
     """Check, run, and return the books, having made sure that they say the same and that the check wrote nothing."""
     before = written(settings)
-    checked = [outcome(books) for books in check([path], settings)]
+    checked = [outcome_of(books) for books in check([path], settings)]
     assert written(settings) == before
     ran = run([str(path)], settings)
-    assert checked == [outcome(books) for books in ran]
+    assert checked == [outcome_of(books) for books in ran]
     return ran[0]
 
 
@@ -190,3 +181,53 @@ def test_a_reader_may_check(settings, tmp_path):
         (books,) = check([write(tmp_path / "b.csv", FIRST, SECOND, DIRTY[0])], reader)
 
     assert (books.status, books.loaded, books.duplicates, books.rejected) == ("loaded", 1, 1, 1)
+
+
+def proved(path, settings):
+    """Return what reading a source again shows, as (status, disagreements)."""
+    with open_servers(settings, {}) as servers:
+        proofs = list(verify_sources([str(path)], settings, servers, progress=Watch(visible=False)))
+    return {(proof.status, tuple(proof.disagreements)) for proof in proofs}
+
+
+@pytest.mark.filterwarnings("ignore:.* does not know are not loaded:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("name", "timezone"),
+    [
+        ("asterisk_cdr_csv", "Africa/Nairobi"),
+        ("avaya_ip_office_smdr", "Africa/Nairobi"),
+        ("cucm_cdr", None),
+        ("kamailio_flatstore", None),
+        ("teams_pstn", None),
+    ],
+)
+def test_other_layouts_end_as_checked(settings, tmp_path, name, timezone):
+    """A part of a file, and then the whole of it with a record twice: checked, run and proved."""
+    settings = settings.model_copy(update={"layout": name, "timezone": timezone})
+    *lines, last = Path(f"tests/fixtures/layouts/{name}.csv").read_bytes().splitlines(keepends=True)
+    part, whole = tmp_path / "part.csv", tmp_path / "whole.csv"
+    part.write_bytes(b"".join(lines))
+    whole.write_bytes(b"".join([*lines, last, *lines[-1:]]))
+    books = [agree(path, settings) for path in (part, whole)]
+
+    assert [each.status for each in books] == ["loaded", "loaded"]
+    assert books[1].duplicates_in_source > 0
+    assert proved(part, settings) | proved(whole, settings) == {("proved", ())}
+
+
+HOSTILE = (
+    "bad_utf8_split.csv columns_any_order.csv columns_missing.csv copy_end.csv duplicates.csv empty.csv "
+    "header_again_wider.csv html.csv mixed_ends.csv nul_tail.csv stray_quotes_pair.csv torn_quote.csv trailer.csv "
+    "utf_16_le.csv utf_32_be.csv"
+)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_hostile_files_end_as_checked(settings):
+    """One after the other into one table: each is checked, run, and proved unless it was refused."""
+    for name in HOSTILE.split():
+        path = Path("tests/corpus") / name
+        status = agree(path, settings).status
+
+        assert status in ("loaded", "unchanged", "refused"), name
+        assert status == "refused" or proved(path, settings) == {("proved", ())}, name
