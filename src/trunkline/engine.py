@@ -1,4 +1,7 @@
-"""Where blocks are worked on: from bytes to typed calls, through the cache, side by side on an executor."""
+"""Where blocks are worked on: from bytes to typed calls, through the cache, side by side on an executor.
+
+On threads of this process unless another engine is asked for, such as `trunkline.dask_engine`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from time import thread_time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trunkline.books.account import CacheCounts
 from trunkline.books.writing import Costs
@@ -44,6 +47,40 @@ class WorkedBlock:
 
     typed: TypedBlock
     costs: Costs
+
+
+class Engine(Protocol):
+    """Works on blocks, several at a time."""
+
+    @property
+    def at_once(self) -> int:
+        """How many threads are to ask it for work."""
+
+    def work(self, source: Source, block: Block, identity: str, reading: Reading) -> WorkedBlock:
+        """
+        Return the typed calls of a block of *source*; called from several threads.
+
+        Raises:
+            EngineError: If it cannot be done where it was to be done.
+        """
+
+    def close(self) -> None:
+        """Let go of workers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Threads:
+    """The engine that is there always: whoever asks does the work, on its own thread."""
+
+    cache: BlockCache
+    at_once: int
+
+    def work(self, source: Source, block: Block, identity: str, reading: Reading) -> WorkedBlock:
+        """Return the typed calls of a block."""
+        return work_block(block, identity, reading, self.cache)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
 
 
 def work_block(block: Block, identity: str, reading: Reading, cache: BlockCache) -> WorkedBlock:

@@ -13,7 +13,8 @@
     │   ├── DatabaseAwayError   not reachable or gone in the middle; trying again later helps
     │   ├── DatabaseBusyError   another session was in the way; trying again helps
     │   └── SchemaError         the schema is missing, older or newer than this program
-    └── EmbeddedError           the embedded servers cannot run here
+    ├── EmbeddedError           the embedded servers cannot run here
+    └── EngineError             the workers of another engine cannot be reached, or cannot do the work
 
 A bad record is not an error but data: it becomes a reject.
 """
@@ -141,3 +142,7 @@ class SchemaError(DatabaseError):
 
 class EmbeddedError(TrunklineError):
     """The embedded servers are not installed or cannot run here."""
+
+
+class EngineError(TrunklineError):
+    """The workers that blocks were given to cannot be reached, or cannot do the work."""

@@ -48,7 +48,7 @@ from trunkline.books.writing import (
 )
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
-from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, identity_of, work_block
+from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, identity_of
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm, frame
@@ -77,8 +77,8 @@ from trunkline.transformation import typed_totals
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
 
-    from trunkline.cache.port import BlockCache
     from trunkline.database.sessions import Sessions
+    from trunkline.engine import Engine
     from trunkline.layout.files import Layout
     from trunkline.loading.tables import CallTable
     from trunkline.progress import ProgressPort
@@ -93,6 +93,7 @@ class Job:
     A source to be loaded, and all that is settled before its first block.
 
     Attributes:
+        engine: Where blocks are worked on.
         sessions: Where workers borrow connections.
         warn: Told what is doubtful about a source that is loaded, and when the load waits for another.
         reload: Replace what the same content brought before.
@@ -105,7 +106,7 @@ class Job:
     table: CallTable
     terms: Terms
     sessions: Sessions
-    cache: BlockCache
+    engine: Engine
     progress: ProgressPort
     warn: Warn
     max_rejects: MaxRejects | None
@@ -255,21 +256,22 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         if _is_staged(block, identity, done.get(block.position)):
             if not job.layout.clocks:
                 return block, Costs(), ClockProofs()
-            worked = work_block(block, identity, reading, job.cache)  # the proof is over the whole source
+            worked = job.engine.work(job.source, block, identity, reading)  # the proof is over the whole source
             return block, worked.costs, prove_clocks(worked.typed.batch, job.layout)
         if is_sealed or block.position in done:  # only a crash of the server, without its last commits, does that
             raise StaleStageError("an earlier attempt left calls that do not fit the source")
         if _is_known(job, load, block, identity):
             return block, Costs(), ClockProofs()
-        worked = work_block(block, identity, reading, job.cache)
+        worked = job.engine.work(job.source, block, identity, reading)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
         costs = worked.costs + Costs(load_s=thread_time() - began)
         return block, costs, prove_clocks(worked.typed.batch, job.layout)
 
     proofs = ClockProofs()
-    with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
-        for block, costs, proved in each(executor, work, framed.blocks, in_work=job.workers + BLOCKS_WAITING):
+    at_once = job.engine.at_once
+    with ThreadPoolExecutor(at_once, thread_name_prefix="trunkline") as executor:
+        for block, costs, proved in each(executor, work, framed.blocks, in_work=at_once + BLOCKS_WAITING):
             positions.add(block.position)
             attempts.costs += costs
             proofs += proved

@@ -29,11 +29,13 @@ from trunkline.loading.leftovers import give_up_abandoned, give_up_unneeded
 from trunkline.loading.tables import ensure_call_table, find_call_table, planned_call_table
 from trunkline.progress import ProgressPort, Watch
 from trunkline.servers import Servers, open_servers
+from trunkline.settings.engines import scheduler_address
 from trunkline.sources.source import Source, each_source
 
 if TYPE_CHECKING:
     from trunkline.books.writing import Terms
     from trunkline.database.connection import Connection
+    from trunkline.engine import Engine
     from trunkline.layout.files import Layout
     from trunkline.loading.tables import CallTable
     from trunkline.settings.resolution import Settings
@@ -73,8 +75,11 @@ def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *,
     sessions = Sessions(partial(connect_to_load, servers))
     try:
         each = _Run(settings=settings, servers=servers, sessions=sessions, progress=progress)
-        each.clear_up()
-        return list(each.load_all(sources))
+        try:
+            each.clear_up()
+            return list(each.load_all(sources))
+        finally:
+            each.close()
     finally:
         sessions.close()
 
@@ -111,6 +116,12 @@ class _Run:
     sessions: Sessions
     progress: ProgressPort
     is_away: bool = False  # PostgreSQL: one source waited for it in vain, the next ones ask only once
+    engine: Engine | None = None  # opened for the first source that there is work on
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        if self.engine is not None:
+            self.engine.close()
 
     def clear_up(self) -> None:
         """Give up what killed runs left long ago."""
@@ -164,6 +175,8 @@ class _Run:
     ) -> Books:
         from trunkline.pipeline import Job, load_source  # pandas, numpy and pyarrow: only where there is work
 
+        if self.engine is None:
+            self.engine = open_engine(self.settings, self.servers)
         job = Job(
             source=source,
             content=content,
@@ -171,7 +184,7 @@ class _Run:
             table=table,
             terms=terms,
             sessions=self.sessions,
-            cache=self.servers.cache,
+            engine=self.engine,
             progress=self.progress,
             warn=self.servers.warn,
             max_rejects=self.settings.max_rejects,
@@ -212,6 +225,29 @@ class _Check(_Run):
                 workers=worker_count(self.settings),
             )
             return check_source(cursor, job, attempts)
+
+
+def open_engine(settings: Settings, servers: Servers) -> Engine:
+    """
+    Return what blocks are worked on by.
+
+    Raises:
+        EngineError: If the one that was asked for is not installed, or nobody answers.
+    """
+    workers = worker_count(settings)
+    if settings.engine == "threads":
+        from trunkline.engine import Threads
+
+        return Threads(cache=servers.cache, at_once=workers)
+    from trunkline.dask_engine import CacheAccess, DaskEngine
+
+    secret = settings.cache_secret
+    cache = CacheAccess(
+        url=servers.redis.url,
+        secret=secret.get_secret_value() if secret else None,
+        ttl_s=settings.cache_ttl_s,
+    )
+    return DaskEngine(scheduler_address(settings.engine), workers=workers, cache=cache)
 
 
 def layout_in_force(source: Source, settings: Settings) -> Layout:

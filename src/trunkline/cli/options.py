@@ -96,6 +96,14 @@ RedisUrl = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="threads|dask|dask://HOST:PORT",
+        help="Where blocks are worked on: on threads of the run, or by Dask workers. (env: TRUNKLINE_ENGINE)",
+        rich_help_panel=WHERE,
+    ),
+]
 Config = Annotated[
     str | None,
     typer.Option(

@@ -23,6 +23,7 @@ from trunkline.errors import SettingsError
 from trunkline.fields.clocks import check_zone
 from trunkline.layout.fields import IN_WORDS, WrongZone, check_currency, check_encoding
 from trunkline.problems import Place, problems_of
+from trunkline.settings.engines import check_engine
 from trunkline.settings.limits import MaxRejects
 from trunkline.settings.masking import MASK, mask_url
 
@@ -152,6 +153,11 @@ class Settings(BaseModel):
     allow_empty: bool = Field(default=False, description="Accept a glob that matches nothing.")
     workers: int | None = Field(
         default=None, ge=1, le=64, description="Blocks worked on at once; by default one for each core, at most four."
+    )
+    engine: Annotated[StrictStr, AfterValidator(check_engine)] = Field(
+        default="threads",
+        description="Where blocks are worked on: `threads` of the run, `dask` for worker processes on this machine, or "
+        "the scheduler of a Dask cluster, `dask://HOST:PORT` or `dask+tls://HOST:PORT`.",
     )
     cache_ttl_s: int = Field(default=7 * 24 * 3_600, ge=1, description="Seconds after which Redis forgets a value.")
     cache_secret: SecretStr | None = Field(

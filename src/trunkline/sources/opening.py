@@ -105,4 +105,4 @@ def _fetched(url: str) -> Stored:
     name = shown(url)
     with Spool(name) as spool:
         fetch(url, spool)
-        return Stored(name, spool.take())
+        return Stored(name, spool.take(), location=url)

@@ -69,6 +69,11 @@ class Source:
         """Close the file; what was spooled is deleted."""
         self._stored.close()
 
+    @property
+    def location(self) -> str | None:
+        """Where other programs can read ranges of these very bytes, credentials included; None where they cannot."""
+        return self._stored.location if self._archive is None and self._compression is None else None
+
     def content_hash(self) -> str:
         """
         Return the BLAKE3 hash, in hex, of the bytes as stored; of a zip archive, of the member's.

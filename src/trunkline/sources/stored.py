@@ -44,9 +44,10 @@ class Stored:
     Attributes:
         name: Without secrets, printable: fit for books, messages and logs.
         size: In bytes, when it was opened; no byte behind it is ever read.
+        location: Where other programs find the same bytes, credentials included; None where this one alone has them.
     """
 
-    def __init__(self, name: str, file: BinaryIO, *, path: Path | None = None) -> None:
+    def __init__(self, name: str, file: BinaryIO, *, path: Path | None = None, location: str | None = None) -> None:
         """
         Take over an open file.
 
@@ -54,10 +55,12 @@ class Stored:
             name: As for the attribute.
             file: Seekable, with nobody else reading from it.
             path: Where it is, if others can change it there.
+            location: As for the attribute; by default *path*.
         """
         self.name = name
         self._file = file
         self._path = path
+        self.location = location or (str(path.resolve()) if path else None)
         self._lock = Lock()
         self._opened = _State.of(os.fstat(file.fileno())) if path else None
         self.size = self._opened.size if self._opened else file.seek(0, io.SEEK_END)

@@ -1,0 +1,204 @@
+"""The Dask engine: workers, on this machine or on others, read the source themselves and turn its blocks into calls.
+
+They share the cache, and hand back what a cache would hold.  What is staged and published stays with the run, so that
+key and transaction are PostgreSQL's, whoever did the work and however often: a worker that dies has lost nothing.
+Tasks travel as Dask sends them, pickled: a cluster is trusted as the run itself is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from trunkline import __version__
+from trunkline.blocks import Block
+from trunkline.books.writing import Costs
+from trunkline.cache.store import connect_cache
+from trunkline.cache.values import pack_typed, unpack_typed
+from trunkline.engine import Reading, WorkedBlock, identity_of, work_block
+from trunkline.errors import EngineError, SourceChangedError, SourceError, TrunklineError
+from trunkline.sources.naming import is_url, shown
+
+try:
+    import distributed
+except ImportError as error:
+    raise EngineError("Dask is not installed", hint="pip install 'trunkline[dask]'") from error
+
+if TYPE_CHECKING:
+    from trunkline.sources.source import Source
+
+_CONNECT_S = 10
+MOST_AT_ONCE = 64  # blocks that wait for workers are held in memory
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheAccess:
+    """How workers reach the cache; *url* None for none."""
+
+    url: str | None
+    secret: str | None
+    ttl_s: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """
+    A block to be worked on.
+
+    Attributes:
+        location: Where the worker reads its bytes; None where *block* has them.
+        length: How many they are.
+    """
+
+    version: str
+    location: str | None
+    block: Block
+    length: int
+    identity: str
+    reading: Reading
+    cache: CacheAccess
+
+
+class DaskEngine:
+    """Blocks on a Dask cluster; close it to let go of the cluster, and to end one that was started for this run."""
+
+    def __init__(self, address: str | None, *, workers: int, cache: CacheAccess) -> None:
+        """
+        Connect to a scheduler.
+
+        Args:
+            address: As Dask writes it, ``tcp://HOST:PORT`` or ``tls://HOST:PORT``; None starts a cluster of *workers*
+                processes on this machine.
+            workers: See there.
+            cache: How workers reach the cache.
+
+        Raises:
+            EngineError: If nobody answers, or no worker is there.
+        """
+        self._cache = cache
+        with _understood():
+            if address is None:
+                cluster = distributed.LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+                )
+                self._client = distributed.Client(cluster)
+            else:
+                cluster = None
+                self._client = distributed.Client(address, timeout=_CONNECT_S)
+        self._cluster = cluster
+        self._executor = self._client.get_executor(pure=False)
+        threads = sum(self._client.nthreads().values())
+        if not threads:
+            self.close()
+            raise EngineError("found a Dask scheduler without workers", hint="start some: dask worker ADDRESS")
+        self.at_once = min(MOST_AT_ONCE, threads + 1)  # one that is staged while the workers work
+
+    def work(self, source: Source, block: Block, identity: str, reading: Reading) -> WorkedBlock:
+        """
+        Return the typed calls of a block, worked on by whichever worker is free.
+
+        Raises:
+            EngineError: If the cluster is gone, or the task took one worker after the other with it.
+            SourceError: If a worker cannot read the source.
+        """
+        location = None if reading.dialect.wide else source.location
+        sent = block if location is None else _without_bytes(block)
+        task = Task(
+            version=__version__,
+            location=location,
+            block=sent,
+            length=len(block.data),
+            identity=identity,
+            reading=reading,
+            cache=self._cache,
+        )
+        with _understood():
+            packed, costs = self._executor.submit(work_task, task).result()
+        return WorkedBlock(typed=unpack_typed(memoryview(packed)), costs=costs)
+
+    def close(self) -> None:
+        """Let go of the cluster; one that was started for this run ends."""
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+def _without_bytes(block: Block) -> Block:
+    return Block(
+        position=block.position, first_byte=block.first_byte, first_line=block.first_line, data=b"", lines=block.lines
+    )
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Translate what Dask raises; our own errors come back from workers as they are."""
+    try:
+        yield
+    except TrunklineError:
+        raise
+    except Exception as error:
+        raise EngineError(
+            f"Dask: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}",
+            hint="see that scheduler and workers run, and run the same again: what is loaded stays loaded once",
+        ) from error
+
+
+def work_task(task: Task) -> tuple[bytes, Costs]:
+    """
+    Return the typed calls of a block as a cache would hold them, and what they cost; called on workers.
+
+    Raises:
+        EngineError: If the worker has another version of this program.
+        SourceError: If it cannot read the source.
+        SourceChangedError: If what it reads there is not the block.
+    """
+    if task.version != __version__:
+        raise EngineError(
+            f"found trunkline {__version__} on a Dask worker, expected {task.version}",
+            hint="install the same version on all",
+        )
+    block = task.block if task.location is None else _fetched(task, task.location)
+    if identity_of(block, task.reading) != task.identity:
+        raise SourceChangedError(
+            "changed while it was read, or is another file where a worker runs", where=shown(task.location or "")
+        )
+    worked = work_block(block, task.identity, task.reading, _cache(task.cache))
+    return bytes(pack_typed(worked.typed, "lz4")), worked.costs
+
+
+def _fetched(task: Task, location: str) -> Block:
+    block = task.block
+    return Block(
+        position=block.position,
+        first_byte=block.first_byte,
+        first_line=block.first_line,
+        data=_read_range(location, block.first_byte, task.length),
+        lines=block.lines,
+    )
+
+
+def _read_range(location: str, first: int, length: int) -> bytes:
+    try:
+        if is_url(location):
+            import fsspec
+
+            with fsspec.open(location, "rb") as file:
+                file.seek(first)
+                return bytes(file.read(length))
+        with open(location, "rb") as file:  # noqa: PTH123 - a path of any kind
+            file.seek(first)
+            return file.read(length)
+    except OSError as error:
+        raise SourceError(
+            f"a Dask worker cannot read it: {error.strerror or type(error).__name__}",
+            where=shown(location),
+            hint="put it where all workers can read it: shared or object storage",
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _cache(access: CacheAccess):  # type: ignore[no-untyped-def]
+    return connect_cache(access.url, secret=access.secret, ttl_s=access.ttl_s, warn=lambda _: None)
