@@ -85,6 +85,7 @@ def _measure(options: argparse.Namespace, goals: Sequence[Goal]) -> Measurements
                     limit_s=options.minutes * 60,
                     measured=now(ROOT),
                     say=_say,
+                    server_cpu_s=servers.server_cpu_s,
                 )
                 in_order = {each: results[each] for each in ORDER if each in results}
                 measured = Measurements(conditions=facts, experiments=in_order)

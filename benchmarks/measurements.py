@@ -20,12 +20,14 @@ class Run:
 
     Attributes:
         seconds, cpu_s, peak_bytes: As of `process.Finished`.
+        server_cpu_s: What PostgreSQL took meanwhile; None where that cannot be told.
         figures: What else the way counts, such as ``stage_cpu_s`` or ``blocks``.
     """
 
     seconds: float
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    server_cpu_s: float | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
 
 

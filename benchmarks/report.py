@@ -55,7 +55,18 @@ def experiment_section(measured: Measurements, name: str) -> str:
     result = measured.experiments[name]
     lead = f"{result.records:,} records, {result.bytes / 1e6:,.1f} MB. " + " ".join(result.notes)
     lead = f"{lead.rstrip()} Measured {result.measured}." if result.measured else lead
-    headings = ("way", "keeps", "median s", "min to max", "net s", "records/s", "CPU s", "peak MiB", "runs")
+    headings = (
+        "way",
+        "keeps",
+        "median s",
+        "min to max",
+        "net s",
+        "records/s",
+        "CPU s",
+        "server CPU s",
+        "peak MiB",
+        "runs",
+    )
     return f"### {result.title}\n\n{lead.rstrip()}\n\n{_table(headings, way_rows(measured, name), left=2)}"
 
 
@@ -70,6 +81,7 @@ def way_rows(measured: Measurements, name: str) -> list[list[str]]:
 def _way_row(measured: Measurements, result: ExperimentResult, name: str, way: str) -> list[str]:
     found = result.ways[way]
     seconds = [run.seconds for run in found.runs]
+    server = [run.server_cpu_s for run in found.runs if run.server_cpu_s is not None]
     whole, net = measured.seconds(name, way), measured.net_seconds(name, way)
     has_start = f"{way}{START}" in result.ways
     return [
@@ -80,6 +92,7 @@ def _way_row(measured: Measurements, result: ExperimentResult, name: str, way: s
         f"{net:.2f}" if has_start else "",
         f"{result.records / net:,.0f}" if has_start and net else "",
         f"{median(run.cpu_s for run in found.runs):.2f}",
+        f"{median(server):.2f}" if server else "",
         f"{max(run.peak_bytes for run in found.runs) / MIB:.0f}",
         str(len(found.runs)),
     ]

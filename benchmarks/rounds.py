@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.measurements import START, ExperimentResult, Run, WayResult
 from benchmarks.process import Finished
@@ -78,6 +78,7 @@ def measure(
     limit_s: float,
     measured: str = "",
     say: Callable[[str], None],
+    server_cpu_s: Callable[[], float | None] = lambda: None,
 ) -> ExperimentResult:
     """
     Run the ways in turn.
@@ -88,6 +89,7 @@ def measure(
         measured: When and under which conditions; kept with the result.
         limit_s: No round begins when the experiment has taken this many seconds and one round is counted.
         say: Told which round it is.
+        server_cpu_s: Returns the CPU that the server has taken so far, if that can be told.
 
     Raises:
         BenchError: If any way fails or leaves a wrong result.
@@ -106,10 +108,13 @@ def measure(
             if not _takes_part(way, number):
                 continue
             way.prepare(number)
+            before = server_cpu_s()
             run = way.run(number)
+            after = server_cpu_s()
             way.check(number)
             if number:
-                runs[way.name].append(run)
+                took = None if before is None or after is None else after - before
+                runs[way.name].append(replace(run, server_cpu_s=took))
     return ExperimentResult(
         title=experiment.title,
         records=experiment.records,

@@ -6,9 +6,10 @@ small and hold no connection while something is timed.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,14 @@ class Servers:
         redis_url: Of the cache; its numbered databases keep experiments apart.
         psql_path: The psql of the embedded PostgreSQL.
         environ: What programs inherit, without anything that would choose servers.
+        postmaster: The process number of PostgreSQL, if it is the embedded one.
     """
 
     database_url: str
     redis_url: str
     psql_path: Path
     environ: Mapping[str, str]
+    postmaster: int | None = None
 
     def url(self, database: str) -> str:
         """Return the URL of another database of the same server."""
@@ -104,6 +107,12 @@ class Servers:
         """Drop a database, if there is one of that name."""
         self.psql("", f"drop database if exists {name} with (force)")
 
+    def server_cpu_s(self) -> float | None:
+        """Return the CPU that PostgreSQL with all its sessions has taken; None if it is not ours, or not Linux."""
+        if self.postmaster is None or not sys.platform.startswith("linux"):
+            return None
+        return cpu_of_children_s(self.postmaster)
+
     def forget_blocks(self, cache: int) -> None:
         """Empty a numbered cache."""
         with self._redis(cache) as client:
@@ -131,6 +140,25 @@ class Servers:
             yield client
 
 
+def cpu_of_children_s(process: int) -> float:
+    """
+    Return the CPU seconds of the children of a process that have ended and of those that still run.
+
+    Source: proc_pid_stat(5): utime and stime are fields 14 and 15, cutime and cstime 16 and 17, in clock ticks.
+    """
+
+    def ticks(stat: Path, first: int) -> int:
+        fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()  # a name may hold spaces; state is field 3
+        return sum(map(int, fields[first - 3 : first - 1]))
+
+    folder = Path("/proc", str(process))
+    total = ticks(folder / "stat", 16)
+    for child in (folder / "task" / str(process) / "children").read_text(encoding="utf-8").split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended, and counts from now on as ended
+            total += ticks(Path("/proc", child, "stat"), 14)
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def open_servers(home: Path, environ: Mapping[str, str], database_url: str | None) -> Iterator[Servers]:
     """
@@ -147,7 +175,13 @@ def open_servers(home: Path, environ: Mapping[str, str], database_url: str | Non
             redis_url=pair.redis_url,
             psql_path=pair.psql_path,
             environ=environ,
+            postmaster=None if database_url else _postmaster(home),
         )
         servers.set_cache_size()
         servers.make_template()
         yield servers
+
+
+def _postmaster(home: Path) -> int:
+    """Return the process number of the embedded PostgreSQL, which its own file tells in the first line."""
+    return int((home / "postgresql" / "postmaster.pid").read_text(encoding="utf-8").split()[0])

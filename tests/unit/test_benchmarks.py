@@ -1,5 +1,6 @@
 """The benchmarks' own arithmetic: medians and ratios, verdicts, tables, rounds, and the cutting of files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.measurements import START, ExperimentResult, Measurements, Run, 
 from benchmarks.process import BenchError, run_program
 from benchmarks.report import chart, goal_rows, page, summary, way_rows
 from benchmarks.rounds import Experiment, Way, measure
+from benchmarks.servers import cpu_of_children_s
 
 MIB = 1 << 20
 
@@ -184,6 +186,26 @@ def test_the_chart_begins_with_the_quickest():
         {"label": r"psql \copy", "seconds": 2, "is_ours": False},
         {"label": "trunkline", "seconds": 3, "is_ours": True},
     ]
+
+
+def test_the_cpu_of_the_server_is_that_of_the_run():
+    """What the server took before and after a run is subtracted, and shown beside the command's own."""
+    taken = iter([1.0, 1.5, 4.0, 6.0])
+    track = Track()
+
+    result = track.measure([track.way("a")], rounds=1, server_cpu_s=lambda: next(taken))
+
+    assert [run.server_cpu_s for run in result.ways["a"].runs] == [2.0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux alone tells it")
+def test_the_cpu_of_children_that_ended():
+    """A child that worked and ended has left its CPU behind."""
+    before = cpu_of_children_s(os.getpid())
+
+    run_program(["/bin/sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"], {})
+
+    assert cpu_of_children_s(os.getpid()) > before
 
 
 class Track:
