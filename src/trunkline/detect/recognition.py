@@ -188,8 +188,9 @@ def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
     places = {width: places_of([""] * width, layout) for width in {len(row) for row in there}}
     if all(_is_no_call(layout, places[len(row)], row) for row in there):
         return Candidate(layout=layout, confidence=0, reasons=("none of the first records is a call by its rules",))
-    if has_header(rows) and _is_no_call(layout, places_of([""] * len(rows[0]), layout), rows[0]):
-        return Candidate(layout=layout, confidence=0, reasons=("the first line is a header, and it has none",))
+    if layout.extends is not None and has_header(rows):
+        reason = f"the first line is a header, as {layout.extends} has one"
+        return Candidate(layout=layout, confidence=0, reasons=(reason,))
     share, told = _fitting(layout, [(places[len(row)], row) for row in there])
     reasons = (f"{len(there)} of {len(rows)} records have {wide} columns", *told)
     return Candidate(layout=layout, confidence=round(len(there) / len(rows) * share, 3), reasons=reasons)
