@@ -19,8 +19,10 @@ _HTTP = ("http", "https")
 _GONE = (404, 410)
 _CHECK = "check the address and the credentials"
 _BROKE_OFF = ("ClientPayloadError", "ServerDisconnectedError", "FSTimeoutError", "IncompleteRead", "ReadTimeoutError")
+_NOT_THERE = ("NoSuchKey", "NoSuchBucket")  # what s3fs lets pass of botocore
 _AGAIN = "load it again when nobody writes to it"
 _CHUNK_BYTES = 4 * 1024 * 1024
+_SFTP_REQUESTS = 64  # of 32 KiB, under way at once
 _MAGIC = re.compile(r"[*\[]|\?(?!\w+=)")  # "?versionId=..." names a version
 # What of a file's description changes with its content, as the file systems of fsspec call it.
 _STATE = (
@@ -114,6 +116,8 @@ def fetch(url: str, into: Sink) -> None:
 def _fetch_file(filesystem: Any, path: str, into: Sink) -> None:
     before = _state(filesystem, path)
     with filesystem.open(path, "rb", cache_type="readahead", block_size=_CHUNK_BYTES) as remote:
+        if hasattr(remote, "prefetch"):  # of SFTP: else each 32 KiB waits for those before
+            remote.prefetch(before["size"], _SFTP_REQUESTS)
         while chunk := remote.read(_CHUNK_BYTES):
             into.write(chunk)
     if _state(filesystem, path) != before:
@@ -199,7 +203,7 @@ def _missing(url: str, name: str) -> SourceError:
     return SourceError(f"reading {scheme}:// needs a package that is not installed", where=name, hint=hint)
 
 
-def _not_had(error: FileNotFoundError, name: str) -> SourceError:
+def _not_had(error: FileNotFoundError, name: str) -> TrunklineError:
     """Tell what is not there from what was not given: fsspec may call all of it not found."""
     cause = error.__cause__
     if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) in _GONE:
@@ -207,11 +211,15 @@ def _not_had(error: FileNotFoundError, name: str) -> SourceError:
     return _unreadable(cause, name)
 
 
-def _unreadable(error: BaseException, name: str) -> SourceError:
+def _unreadable(error: BaseException, name: str) -> TrunklineError:
     status = getattr(error, "status", None)
     if status is not None:
         return SourceError(f"the server answered with status {status}", where=name, hint=_CHECK)
     kind = type(error).__name__
+    if kind == "FileExpired":  # of s3fs: the rest has another ETag
+        return SourceChangedError("changed while it was copied", where=name, hint=_AGAIN)
+    if kind in _NOT_THERE:
+        return SourceError("not found", where=name)
     if kind in _BROKE_OFF or isinstance(error, ConnectionResetError | TimeoutError | EOFError):
         return SourceError(f"the copy broke off ({kind})", where=name, hint="try again")
     if kind == "BadHostKeyException":
