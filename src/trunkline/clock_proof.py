@@ -108,12 +108,14 @@ def prove_clocks(calls: pa.RecordBatch, layout: Layout) -> ClockProofs:
         layout: With the user's overrides.  Without ``clocks`` nothing is done.
     """
     proofs = {}
+    moments: dict[tuple[str, str], pa.Int64Array] = {}  # a clock may check several times
     for clock in layout.proving_clocks:
         zone = layout.zone_of(layout.timestamp(clock.of))
         if zone is not None:
-            proofs[clock.of] = _prove(
-                calls.column(clock.of), second_clock(calls.column(clock.field), clock), zone, clock
-            )
+            shown = (clock.field, clock.kind)
+            if shown not in moments:
+                moments[shown] = second_clock(calls.column(clock.field), clock)
+            proofs[clock.of] = _prove(calls.column(clock.of), moments[shown], zone, clock)
     return ClockProofs(by_field=proofs)
 
 
@@ -152,7 +154,7 @@ def _prove(times: pa.Array, moments: pa.Int64Array, zone: str, clock: SecondCloc
     local = read + offsets_at(read, zone)
     quarters, plausible = _quarters(local - true, tolerance)
     days = true[plausible] // _DAY
-    pairs, counts = np.unique(np.stack([days, quarters[plausible]]), axis=1, return_counts=True)
+    pairs, counts = _count_pairs(days, quarters[plausible])
     far = ~plausible
     return ClockProof(
         clocked=len(read),
@@ -160,6 +162,13 @@ def _prove(times: pa.Array, moments: pa.Int64Array, zone: str, clock: SecondCloc
         offsets=Counter(dict(zip(zip(*pairs.tolist(), strict=True), counts.tolist(), strict=True))),
         swapped=_count_swapped(local[far], true[far], tolerance),
     )
+
+
+def _count_pairs(days: Ints, quarters: Ints) -> tuple[Ints, Ints]:
+    """Return the distinct pairs, days first, and how often each came."""
+    width = 2 * _FARTHEST + 1
+    codes, counts = np.unique(days * width + quarters + _FARTHEST, return_counts=True)
+    return np.stack([codes // width, codes % width - _FARTHEST]), counts
 
 
 def _quarters(ahead: Ints, tolerance: int) -> tuple[Ints, Mask]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import TYPE_CHECKING
 
@@ -137,7 +137,7 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
         if isinstance(field, DurationField) and field.between is not None:
             parsed = parse_span(field, *(columns[name] for name in field.between))
         else:
-            parsed = parse_field(field, layout, said, None if clock is None else _witness(columns, clock))
+            parsed = parse_field(field, layout, said, None if clock is None else partial(_witness, columns, clock))
         if isinstance(field, TextField) and field.when is not None:
             parsed = decide(parsed, field.when, columns)
         traces.update(find_traces(field, layout, said, parsed))

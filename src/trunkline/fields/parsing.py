@@ -28,7 +28,7 @@ from trunkline.fields.text import (
 )
 from trunkline.fields.text_bytes import Mask, byte_lengths, text_bytes
 from trunkline.fields.timestamp import parse_dates, parse_epochs, parse_timestamps
-from trunkline.fields.zones import Witness
+from trunkline.fields.zones import CallWitness
 from trunkline.layout.fields import (
     AnyField,
     BooleanField,
@@ -97,15 +97,15 @@ def _is_any(text: pa.StringArray, words: tuple[str, ...]) -> Mask:
     return found
 
 
-def parse_field(field: AnyField, layout: Layout, said: FieldText, witness: Witness | None = None) -> Parsed:
+def parse_field(field: AnyField, layout: Layout, said: FieldText, call_witness: CallWitness | None = None) -> Parsed:
     """
     Return the columns that *field* fills, in the order of `field.columns`, and the faults of its values.
 
-    *witness* is what second clocks say of a timestamp.
+    *call_witness* brings what second clocks say of a timestamp.
 
     A record that says nothing has NULL in all of them, and that is a fault where the field is required.
     """
-    parsed = _parse(field, layout, said, witness)
+    parsed = _parse(field, layout, said, call_witness)
     faults = (*parsed.faults, *_range_faults(field, parsed.columns[0]))
     if not said.absent.any():
         return Parsed(columns=parsed.columns, faults=faults)
@@ -128,7 +128,7 @@ def parse_span(field: DurationField, first: pa.Array, second: pa.Array) -> Parse
     return Parsed(columns=parsed.columns, faults=tuple(faults))
 
 
-def _parse(field: AnyField, layout: Layout, said: FieldText, witness: Witness | None) -> Parsed:
+def _parse(field: AnyField, layout: Layout, said: FieldText, call_witness: CallWitness | None) -> Parsed:
     """Parse all values, those of absent ones with arbitrary results."""
     text = said.text
     match field:
@@ -143,7 +143,7 @@ def _parse(field: AnyField, layout: Layout, said: FieldText, witness: Witness | 
         case DurationField():
             return _parse_durations(field, said)
         case TimestampField():
-            return _parse_timestamps(field, layout, text, witness)
+            return _parse_timestamps(field, layout, text, call_witness)
         case DateField():
             return parse_dates(text_bytes(text), formats=field.format)
         case BooleanField():
@@ -181,7 +181,9 @@ def _parse_durations(field: DurationField, said: FieldText) -> Parsed:
     return parse_durations(text_bytes(said.text), unit=unit, scale=field.scale, implied=field.implied)
 
 
-def _parse_timestamps(field: TimestampField, layout: Layout, text: pa.StringArray, witness: Witness | None) -> Parsed:
+def _parse_timestamps(
+    field: TimestampField, layout: Layout, text: pa.StringArray, call_witness: CallWitness | None
+) -> Parsed:
     if field.is_epoch:
         return parse_epochs(text_bytes(text), unit=field.format[0])
     return parse_timestamps(
@@ -189,7 +191,7 @@ def _parse_timestamps(field: TimestampField, layout: Layout, text: pa.StringArra
         formats=field.formats,
         zone=layout.zone_of(field),
         ambiguous_time=layout.ambiguous_time_of(field),
-        witness=witness,
+        call_witness=call_witness,
     )
 
 

@@ -12,7 +12,7 @@ from trunkline.fields.numerals import NumeralStyle, read_numerals, sign_of
 from trunkline.fields.parsed import Fault, Parsed, fixed_width
 from trunkline.fields.text_bytes import Ints, TextBytes
 from trunkline.fields.time_formats import ISO_DATES, ISO_TIMESTAMPS
-from trunkline.fields.zones import MICROSECONDS, AmbiguousTime, Witness, settled, to_universal
+from trunkline.fields.zones import MICROSECONDS, AmbiguousTime, CallWitness, settled, to_universal
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 _DAY = 86_400 * MICROSECONDS
@@ -27,7 +27,7 @@ def parse_timestamps(
     formats: Sequence[str] = (),
     zone: str | None,
     ambiguous_time: AmbiguousTime = "reject",
-    witness: Witness | None = None,
+    call_witness: CallWitness | None = None,
 ) -> Parsed:
     """
     Return timestamps, as timestamp[us, UTC].
@@ -37,7 +37,8 @@ def parse_timestamps(
         formats: strptime formats, the first that fits a value counts; none: ISO 8601 with " " or "T", minutes
             or seconds with up to six decimals, and an offset or none.
         zone: Zone of the values that state no offset; None: they are bad.
-        witness: Second clocks of the same records, which settle what a time means that the zone had twice.
+        call_witness: Brings the second clocks of the same records, which settle what a time means that the zone had
+            twice.
         ambiguous_time: What such a time means where no witness settles it.  A time that the zone never had (the clock
             was set forward over it) is always bad.
 
@@ -57,7 +58,7 @@ def parse_timestamps(
             )
         )
         return _timestamps(local - clock.offsets, faults)
-    times, more = _in_zone(clock, local, zone, ambiguous_time, witness)
+    times, more = _in_zone(clock, local, zone, ambiguous_time, call_witness)
     return _timestamps(times, [*faults, *more])
 
 
@@ -70,14 +71,14 @@ def _timestamps(times: Ints, faults: list[Fault]) -> Parsed:
 
 
 def _in_zone(
-    clock: Clock, local: Ints, zone: str, ambiguous_time: AmbiguousTime, witness: Witness | None
+    clock: Clock, local: Ints, zone: str, ambiguous_time: AmbiguousTime, call_witness: CallWitness | None
 ) -> tuple[Ints, list[Fault]]:
     """Return UTC times, and the faults of those that the zone had twice or never."""
     if clock.bad.any():  # what was not read says nothing about the years to look at
         local = np.where(clock.bad, local[np.argmin(clock.bad)], local)
     universal = to_universal(local, zone, ambiguous_time)
-    if witness is not None and universal.ambiguous.any():
-        universal = settled(universal, local, zone, witness)
+    if call_witness is not None and universal.ambiguous.any():
+        universal = settled(universal, local, zone, call_witness())
     faults = [
         Fault(
             code="bad_timestamp",

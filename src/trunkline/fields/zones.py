@@ -6,6 +6,7 @@ everywhere; its version is part of a layout's fingerprint.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -56,6 +57,10 @@ class Witness:
     moments: Ints
     there: Mask
     tolerance: int
+
+
+CallWitness = Callable[[], Witness]
+"""Makes a witness where one is needed: few files have a time that their zone had twice."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
