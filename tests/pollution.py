@@ -77,6 +77,7 @@ def polluted_files() -> Iterator[tuple[str, bytes]]:
         yield f"line end {end!r}", source(good, end)
     for delimiter in ";\t|^~":
         yield f"delimiter {delimiter!r}", source(lines(delimiter))
+    yield "delimiter and blank", source(lines(", "))
     yield "quote '", source(lines(quote="'"))
     yield "escape \\", source(lines(escape="backslash"))
     for times in (1, 2):
@@ -96,7 +97,7 @@ def unreadable_files() -> Iterator[tuple[str, bytes]]:
     yield "no header", source(good[1:])
     yield "records before the header", source([good[1], good[0], *good[2:]])
     yield "escape lost", source(lines(escape="none"))
-    for delimiter in (" ", ", ", "::"):
+    for delimiter in (" ", "::", ",  "):
         yield f"delimiter {delimiter!r}", source(lines(delimiter))
     for name, line in polluted_records(HEADER):
         yield f"header: {name}", source([line, *good[1:]])

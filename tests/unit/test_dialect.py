@@ -73,6 +73,29 @@ def test_a_quote_must_be_one_in_most_lines_or_explain_more(line, quote):
 
 
 @pytest.mark.parametrize(
+    ("text", "blank_after"),
+    [
+        ("a, b, c\n1, 2, 3\n", True),
+        ('a, "b"\n1, "x, y"\n2, "z"\n3,w\n', True),
+        ("a; b\n1; 2\n", True),
+        ("a, b\n1,2\n3,4\n", False),
+        ("a,b\n1, 2\n3, 4\n", False),
+        ("a,  b\n1,  2\n", False),
+        ("a, b\n", False),
+        ("City, Street\tnote\tmore\nVoi, 1\tx\ty\n", False),
+    ],
+)
+def test_a_blank_after_each_delimiter_belongs_to_it(text, blank_after):
+    """In the header and in most records; one blank elsewhere, or two, are data."""
+    assert resolve_dialect(text.encode()).blank_after == blank_after
+
+
+def test_a_blank_can_be_data_all_the_same():
+    """What is stated wins."""
+    assert not resolve_dialect(b"a, b\n1, 2\n", Dialect(blank_after=False)).blank_after
+
+
+@pytest.mark.parametrize(
     ("lines", "escape"),
     [
         (['1,"a\\"b"', '2,"c\\"d"'], "backslash"),

@@ -62,7 +62,7 @@ OF_TYPES: dict[str, dict[str, Any]] = {
 OF_PARTS: dict[str, dict[str, Any]] = {
     "dialect": {
         "delimiter": ";", "quote": "'", "escape": "none", "header": True, "header_lines": 2, "skip_lines": 1,
-        "encoding": "latin-1", "multiline": True, "not_records": "#.*",
+        "encoding": "latin-1", "multiline": True, "not_records": "#.*", "blank_after": True,
     },
     "defaults": {"timezone": "UTC", "ambiguous_time": "later", "nulls": ["", "NULL"], "region": "KE"},
     "skip": {"column": "l", "is_in": ["3"], "not_in": ["2"]},

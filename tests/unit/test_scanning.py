@@ -54,11 +54,13 @@ def test_split_record_agrees_with_the_slow_reader(record):
     assert fields_of(record) == (None if isinstance(fields, Damage) else fields)
 
 
-@pytest.mark.parametrize("escape", ["double", "backslash", "none"])
-@given(record=csv_bytes.map(lambda data: data.translate(None, b"\r\n\0").replace(b"a", b"\\")))
-def test_scan_agrees_with_split_record_in_every_dialect(escape, record):
-    """Fast and strict way agree on quotes and width, whatever the escape."""
-    dialect = ResolvedDialect(escape=escape)
+@pytest.mark.parametrize(
+    ("escape", "blank_after"), [("double", False), ("double", True), ("backslash", False), ("none", False)]
+)
+@given(record=csv_bytes.map(lambda data: data.translate(None, b"\r\n\0").replace(b"a", b"\\").replace(b"\xff", b" ")))
+def test_scan_agrees_with_split_record_in_every_dialect(escape, blank_after, record):
+    """Fast and strict way agree on quotes and width, whatever the escape and whether blanks follow delimiters."""
+    dialect = ResolvedDialect(escape=escape, blank_after=blank_after)
     record = record.decode("utf-8", "ignore").encode() or b"x"
     fields = split_record(record, dialect)
     found = scan(record + b"\n", dialect, 2)

@@ -121,7 +121,8 @@ def _print(found: Inspection) -> None:
     dialect = found.dialect
     quote = f"quote {dialect.quote}" if dialect.quote else "no quotes"
     header = "header" if dialect.header else "no header"
-    print(f"{found.source}: {dialect.encoding}, delimiter {dialect.delimiter!r}, {quote}, {header}\n")
+    delimiter = f"delimiter {dialect.delimiter + ' ' * dialect.blank_after!r}"
+    print(f"{found.source}: {dialect.encoding}, {delimiter}, {quote}, {header}\n")
     likely = [each for each in found.candidates if each.confidence >= _LIKELY][:_SHOWN] or found.candidates[:1]
     rows = ((each.layout.name, f"{each.confidence:.2f}", "; ".join(each.reasons)) for each in likely)
     print_table(("layout", "confidence", "why"), rows)

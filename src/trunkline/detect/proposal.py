@@ -237,6 +237,8 @@ def _dialect(first: FirstRows, named: bool) -> Iterator[str]:
     yield f"delimiter = {_text(dialect.delimiter)}"
     yield f"quote = {_text(dialect.quote)}"
     yield f"header = {'true' if named else 'false'}"
+    if dialect.blank_after:
+        yield "blank_after = true"
     if dialect.encoding != "utf-8":
         yield f"encoding = {_text(dialect.encoding)}"
 

@@ -127,7 +127,7 @@ def _reading_identity(header: tuple[str, ...], dialect: ResolvedDialect) -> byte
         dialect.block_encoding,
         dialect.multiline,
         list(header),
-        *filter(None, (dialect.not_records,)),  # so that blocks without keep their identity
+        *filter(None, (dialect.not_records, dialect.blank_after)),  # so that blocks without keep their identity
     ]
     return blake3(json.dumps(facts).encode()).digest()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -53,6 +53,8 @@ class WantedDialect(Protocol):
     def multiline(self) -> bool | None: ...
     @property
     def not_records(self) -> str | None: ...
+    @property
+    def blank_after(self) -> bool | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +74,7 @@ class ResolvedDialect:
         encoding: Python's name of it.  What is not a superset of ASCII in single bytes (UTF-16, UTF-32) is framed as
             UTF-8: see `wide`.
         multiline: Whether a quoted field may hold line ends.
+        blank_after: Whether one blank after a delimiter belongs to it, as where programs write ", " between fields.
         not_records: Regular expression of lines that are no records where they do not have a record's fields, or "".
     """
 
@@ -84,6 +87,7 @@ class ResolvedDialect:
     encoding: str = "utf-8"
     multiline: bool = False
     not_records: str = ""
+    blank_after: bool = False
 
     def is_aside(self, line: bytes) -> bool:
         """Whether a line, which does not have the fields of a record, is none by `not_records`."""
@@ -97,10 +101,6 @@ class ResolvedDialect:
         Then the bytes of blocks and rejects, and byte offsets, are those of the UTF-8 text, not of the source.
         """
         return self.encoding in _WIDE
-
-    def with_marks(self, delimiter: str, quote: str, escape: Escape) -> ResolvedDialect:
-        """Return this dialect with other characters that structure a record."""
-        return replace(self, delimiter=delimiter, quote=quote, escape=escape)
 
     @property
     def block_encoding(self) -> str:
@@ -123,24 +123,23 @@ def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> Resol
     """
     encoding = _encoding(sample, _marked_encoding(sample), wanted.encoding if wanted else None)
     skip_lines = (wanted.skip_lines if wanted else None) or 0
-    delimiter, quote, escape = sniff(
-        [line for line in sample_lines(sample, encoding)[skip_lines:] if line][:_SAMPLE_LINES],
-        ResolvedDialect(),
-        wanted.delimiter if wanted else None,
-        wanted.quote if wanted else None,
-        wanted.escape if wanted else None,
-    )
+    lines = [line for line in sample_lines(sample, encoding)[skip_lines:] if line][:_SAMPLE_LINES]
     header = True if wanted is None or wanted.header is None else wanted.header
-    resolved = ResolvedDialect(
-        delimiter=delimiter,
-        quote=quote,
-        escape=escape,
+    known = ResolvedDialect(
         header=header,
         header_lines=_header_lines(header, wanted.header_lines if wanted else None),
         skip_lines=skip_lines,
         encoding=encoding,
         multiline=bool(wanted and wanted.multiline),
         not_records=(wanted.not_records if wanted else None) or "",
+    )
+    resolved = sniff(
+        lines,
+        known,
+        delimiter=wanted.delimiter if wanted else None,
+        quote=wanted.quote if wanted else None,
+        escape=wanted.escape if wanted else None,
+        blank_after=wanted.blank_after if wanted else None,
     )
     _check(resolved)
     return resolved

@@ -34,7 +34,8 @@ def split_record(record: bytes, dialect: ResolvedDialect) -> list[bytes] | Damag
 
     The grammar is RFC 4180 section 2: a quote may stand only at both ends of a field, or doubled inside one.  Where
     we differ: the delimiter and quote are the dialect's, a quote can be escaped by a backslash instead, any byte may
-    stand between quotes, and a quote in a field without quotes is damage, not data.
+    stand between quotes, a quote in a field without quotes is damage, not data, and one blank after a delimiter is no
+    data where the dialect says so.
 
     Args:
         record: The record without its line end.
@@ -54,6 +55,8 @@ def split_record(record: bytes, dialect: ResolvedDialect) -> list[bytes] | Damag
         position = match.end()
         if not match["end"]:
             return fields
+        if dialect.blank_after and record.startswith(b" ", position):
+            position += 1
 
 
 def _is_plain(record: bytes, dialect: ResolvedDialect) -> bool:

@@ -94,8 +94,8 @@ def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
     outcomes[widths < width] = Outcome.TOO_FEW_FIELDS
     outcomes[bad_quote] = Outcome.BAD_QUOTE
     slow = (marks.ends - marks.starts) > _MAX_FAST_BYTES
-    if dialect.escape == "backslash":
-        _judge_backslashes(data, dialect, width, marks, outcomes, widths, slow)
+    if dialect.escape == "backslash" or dialect.blank_after:
+        _judge_one_by_one(data, dialect, width, marks, outcomes, widths, slow)
     if not data.endswith((b"\n", b"\r")) and _is_torn(data, dialect, marks, Outcome(outcomes[-1])):
         outcomes[-1] = Outcome.TORN_RECORD
     outcomes[_undecodable_lines(data, dialect, marks)] = Outcome.BAD_ENCODING
@@ -267,7 +267,7 @@ def _undefined(encoding: str) -> Mask:
     return np.array([bytes([byte]).decode(encoding, "replace") == "\ufffd" for byte in range(256)])
 
 
-def _judge_backslashes(
+def _judge_one_by_one(
     data: bytes,
     dialect: ResolvedDialect,
     width: int,
@@ -276,8 +276,9 @@ def _judge_backslashes(
     widths: npt.NDArray[np.int32],
     slow: Mask,
 ) -> None:
-    """Judge every line with a backslash by itself, since what a quote in it means depends on what is before it."""
-    for line in np.unique(_lines_of(marks.starts, np.flatnonzero(marks.bytes == _BACKSLASH))).tolist():
+    """Judge lines by themselves where what a quote means depends on what is before it: a backslash, or a blank."""
+    marked = ord(dialect.delimiter) if dialect.blank_after else _BACKSLASH
+    for line in np.unique(_lines_of(marks.starts, np.flatnonzero(marks.bytes == marked))).tolist():
         fields = split_record(data[marks.starts[line] : marks.ends[line]], dialect)
         slow[line] = True
         if isinstance(fields, Damage):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trunkline.framing.records import Damage, split_record
@@ -18,29 +18,66 @@ if TYPE_CHECKING:
 _DELIMITERS = (",", ";", "\t", "|", "^", "~", ":", "\x1f", "\x01")
 _QUOTES = ('"', "'")
 
+_SPACED = (",", ";", "|")  # delimiters that programs write a blank after
+
 _ENOUGH = 0.3  # of the lines must have the width of the first one, for it to speak for a delimiter
 _LEAST_ESCAPED = 2  # records that only a backslash explains: one may be damaged
 
 
 def sniff(
-    lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str | None, quote: str | None, escape: Escape | None
-) -> tuple[str, str, Escape]:
+    lines: Sequence[bytes],
+    plain: ResolvedDialect,
+    *,
+    delimiter: str | None,
+    quote: str | None,
+    escape: Escape | None,
+    blank_after: bool | None,
+) -> ResolvedDialect:
     """
-    Return delimiter, quote and escape.
+    Return *plain* with the delimiter, quote and escape of some lines, and whether a blank belongs to the delimiter.
 
     Args:
         lines: Whole physical lines, none of them blank.
-        plain: A dialect to try others in the place of.
-        delimiter: What is stated, or None; and so for the next two.
+        plain: What is known besides.
+        delimiter: What is stated, or None; and so for the next three.
     """
-    wanted = (_DELIMITERS if delimiter is None else (delimiter,), _QUOTES if quote is None else (quote,))
-    best = _best(lines, plain, *wanted, escape or "double")
+    delimiters = _DELIMITERS if delimiter is None else (delimiter,)
+    quotes = _QUOTES if quote is None else (quote,)
+    best = _with_escape(lines, replace(plain, blank_after=bool(blank_after)), delimiters, quotes, escape)
+    spaced = [each for each in delimiters if each in _SPACED and _is_spaced(lines, each.encode())]
+    if blank_after is None and spaced:
+        other = _with_escape(lines, replace(plain, blank_after=True), spaced, quotes, escape)
+        if other.rank > best.rank or (other.rank == best.rank and other.delimiter == best.delimiter):
+            best = other
+    return best.dialect
+
+
+def _is_spaced(lines: Sequence[bytes], delimiter: bytes) -> bool:
+    """
+    Return whether one blank stands after each delimiter, in the first line and in most others.
+
+    Two blanks are padding of a column, and data.
+    """
+    spaced = [
+        bool(parts) and all(part.startswith(b" ") and not part.startswith(b"  ") for part in parts)
+        for parts in (line.split(delimiter)[1:] for line in lines)
+    ]
+    return len(spaced) > 1 and spaced[0] and 2 * sum(spaced) > len(spaced)
+
+
+def _with_escape(
+    lines: Sequence[bytes],
+    plain: ResolvedDialect,
+    delimiters: Sequence[str],
+    quotes: Sequence[str],
+    escape: Escape | None,
+) -> _Reading:
+    best = _best(lines, plain, delimiters, quotes, escape or "double")
     mark = b"\\" + best.quote.encode()
-    if escape is None and best.quote and any(mark in line for line in lines) and best.delimiter != "\\":
-        escaped = _best(lines, plain, *wanted, "backslash")
-        if escaped.explains(best):
-            best = escaped
-    return best.delimiter, best.quote, best.escape
+    if escape is None and best.quote and best.delimiter != "\\" and any(mark in line for line in lines):
+        escaped = _best(lines, plain, delimiters, quotes, "backslash")
+        return escaped if escaped.explains(best) else best
+    return best
 
 
 def _best(
@@ -83,21 +120,27 @@ class _Reading:
         good: Whether each line is a record of that width.
     """
 
-    delimiter: str
-    quote: str
-    escape: Escape
+    dialect: ResolvedDialect
     usual: int
     good: tuple[bool, ...]
 
     @classmethod
     def of(cls, lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str, quote: str, escape: Escape) -> _Reading:
-        dialect = plain.with_marks(delimiter, quote, escape)
+        dialect = replace(plain, delimiter=delimiter, quote=quote, escape=escape)
         records = (split_record(line, dialect) for line in lines)
         widths = [0 if isinstance(fields, Damage) else len(fields) for fields in records]
         counts = Counter(width for width in widths if width > 1)
         usual = max(counts, key=lambda width: (counts[width], width), default=0)
         good = tuple(width == usual > 0 for width in widths)
-        return cls(delimiter=delimiter, quote=quote, escape=escape, usual=usual, good=good)
+        return cls(dialect=dialect, usual=usual, good=good)
+
+    @property
+    def delimiter(self) -> str:
+        return self.dialect.delimiter
+
+    @property
+    def quote(self) -> str:
+        return self.dialect.quote
 
     @property
     def rank(self) -> tuple[bool, bool, float]:

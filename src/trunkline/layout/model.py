@@ -101,6 +101,10 @@ class Dialect(Part):
         default=None, description="Python's name of the encoding."
     )
     multiline: StrictBool | None = Field(default=None, description="Whether a quoted field may hold line ends.")
+    blank_after: StrictBool | None = Field(
+        default=None,
+        description='Whether one blank after a delimiter is no data, as where ", " stands between fields.',
+    )
     not_records: Annotated[StrictStr, AfterValidator(_check_line_pattern)] | None = Field(
         default=None,
         description="Regular expression of whole lines that are no records, such as comments. They are left out, as "
