@@ -18,6 +18,7 @@ from trunkline.evidence import Evidence, judge_source
 from trunkline.findings import Findings
 from trunkline.framing.dialect import ends_with_cr_only
 from trunkline.layout.header_match import left_out
+from trunkline.loading.foreseen import Foreseen, Rehearsal
 from trunkline.loading.rehearsal import (
     Rehearsed,
     finish_rehearsal,
@@ -48,6 +49,7 @@ class CheckJob:
 
     Attributes:
         is_there: Whether the call table was made already.
+        foreseen: What the sources before this one would have loaded.
     """
 
     source: Source
@@ -62,6 +64,7 @@ class CheckJob:
     max_rejects: MaxRejects | None
     reload: bool
     workers: int
+    foreseen: Foreseen
 
 
 @dataclass(kw_only=True, slots=True)
@@ -95,7 +98,9 @@ class _Account:
 
 def check_source(cursor: Cursor, job: CheckJob, attempts: Attempts) -> Books:
     """
-    Return the books that a run would write now, in a transaction that the caller rolls back.
+    Return the books that a run would write now, in a transaction that the caller keeps open or rolls back.
+
+    What would be loaded waits in it to be foreseen: see `Foreseen.settle`.
 
     Returns:
         ``loaded`` (no load id: nothing was written) or ``refused``, with the numbers that a run would end with.
@@ -105,15 +110,15 @@ def check_source(cursor: Cursor, job: CheckJob, attempts: Attempts) -> Books:
     """
     account = _Account()
     try:
-        reloads = loads_of_content(cursor, job.terms, job.content.hash) if job.reload else ()
+        reloads = _reloads(cursor, job)
         if job.is_there:
             check_terms(cursor, job.table, job.terms, reloads)
         _stage(cursor, job, account)
         _judge(job, account)
         found = finish_rehearsal(
             cursor,
-            job.table,
-            is_there=job.is_there,
+            job.foreseen.seen(job.table),
+            is_there=job.is_there or job.foreseen.knows(job.table),
             on_conflict=job.layout.on_conflict,
             reloads=reloads,
             typed_cost=account.cost,
@@ -123,7 +128,28 @@ def check_source(cursor: Cursor, job: CheckJob, attempts: Attempts) -> Books:
         _check_rejects(job, account)
     except RefusedError as refusal:
         return _books(job, account, None, attempts, reason=refusal.reason)
-    return _books(job, account, found, attempts, reason=None)
+    books = _books(job, account, found, attempts, reason=None)
+    job.foreseen.wait(
+        Rehearsal(
+            table=job.table,
+            is_there=job.is_there,
+            terms=job.terms,
+            content_hash=job.content.hash,
+            on_conflict=job.layout.on_conflict,
+            reloads=reloads,
+            starts=account.starts,
+            books=books,
+        )
+    )
+    return books
+
+
+def _reloads(cursor: Cursor, job: CheckJob) -> tuple[int, ...]:
+    """Return the loads whose calls a reload would take back, those of earlier sources of this check among them."""
+    if not job.reload:
+        return ()
+    foreseen = job.foreseen.loads_of(job.terms, job.content.hash)
+    return (*loads_of_content(cursor, job.terms, job.content.hash), *foreseen)
 
 
 def _judge(job: CheckJob, account: _Account) -> None:
@@ -146,8 +172,9 @@ def _judge(job: CheckJob, account: _Account) -> None:
 
 
 def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
-    open_rehearsal(cursor, job.layout, job.table if job.is_there else None, system=job.terms.system)
-    there = partitions_there(cursor, job.table)
+    system, load_id = job.terms.system, job.foreseen.load_id
+    open_rehearsal(cursor, job.layout, job.table if job.is_there else None, system=system, load_id=load_id)
+    there = partitions_there(cursor, job.table) | job.foreseen.starts_of(job.table)
     reading, blocks = framed_source(job.source, job.layout)
     account.skip_lines, account.header = reading.dialect.skip_lines, reading.header
     account.cr_only = ends_with_cr_only(job.source.sample(), reading.dialect)

@@ -6,15 +6,17 @@ This module imports nothing heavy: a source that is unchanged is recognised with
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books, Status
 from trunkline.books.sequences import note_name
-from trunkline.books.writing import Attempts, Content, find_unchanged, terms_of, unchanged_books
+from trunkline.books.writing import Attempts, Content, find_unchanged, terms_of, unchanged, unchanged_books
+from trunkline.database.errors import translated
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.schema import share_schema
 from trunkline.database.sessions import Sessions
@@ -33,10 +35,13 @@ from trunkline.settings.engines import scheduler_address
 from trunkline.sources.source import Source, each_source
 
 if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
     from trunkline.books.writing import Terms
     from trunkline.database.connection import Connection
     from trunkline.engine import Engine
     from trunkline.layout.files import Layout
+    from trunkline.loading.foreseen import Foreseen
     from trunkline.loading.tables import CallTable
     from trunkline.settings.resolution import Settings
 
@@ -88,12 +93,11 @@ def check_sources(
     sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort
 ) -> list[Books]:
     """Return the accounts that `run_sources` would end with now; writes nothing that anybody sees."""
-    sessions = Sessions(partial(connect_to_load, servers))
+    each = _Check(settings=settings, servers=servers, progress=progress)
     try:
-        each = _Check(settings=settings, servers=servers, sessions=sessions, progress=progress)
         return list(each.load_all(sources))
     finally:
-        sessions.close()
+        each.close()
 
 
 def connect_to_load(servers: Servers) -> Connection:
@@ -108,12 +112,11 @@ def connect_to_load(servers: Servers) -> Connection:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Run:
-    """What the sources of a run share."""
+class _Each(ABC):
+    """What the sources of a run or a check share."""
 
     settings: Settings
     servers: Servers
-    sessions: Sessions
     progress: ProgressPort
     is_away: bool = False  # PostgreSQL: one source waited for it in vain, the next ones ask only once
     engine: Engine | None = None  # opened for the first source that there is work on
@@ -122,11 +125,6 @@ class _Run:
         """Let go of the engine."""
         if self.engine is not None:
             self.engine.close()
-
-    def clear_up(self) -> None:
-        """Give up what killed runs left long ago."""
-        with suppress(DatabaseError), self.sessions.borrow() as connection:  # the sources meet it, too, and tell it
-            give_up_abandoned(connection)
 
     def load_all(self, sources: Sequence[str]) -> Iterator[Books]:
         for name, source in each_source(sources, allow_empty=self.settings.allow_empty):
@@ -154,6 +152,22 @@ class _Run:
             raise
         self.is_away = False
         return books
+
+    @abstractmethod
+    def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
+        """Try once to account for a source; whatever was done before in *attempts*."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Run(_Each):
+    """A run, whose workers share sessions."""
+
+    sessions: Sessions
+
+    def clear_up(self) -> None:
+        """Give up what killed runs left long ago."""
+        with suppress(DatabaseError), self.sessions.borrow() as connection:  # the sources meet it, too, and tell it
+            give_up_abandoned(connection)
 
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
         with self.sessions.borrow() as connection, connection.cursor() as cursor:
@@ -195,36 +209,102 @@ class _Run:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Check(_Run):
-    """A run that ends before it begins: each source is accounted for in a transaction that is rolled back."""
+class _Check(_Each):
+    """
+    A run that ends before it begins: sources are accounted for in temporary tables of one session.
+
+    Attributes:
+        foreseen: What earlier sources would have loaded.
+    """
+
+    session: Connection | None = None
+    foreseen: Foreseen | None = None
 
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
-        with self.sessions.borrow() as connection, connection.cursor() as cursor:
+        with self._same_session() as connection, connection.cursor() as cursor:
+            if self.foreseen and self.foreseen.settle(cursor):
+                connection.commit()
             table = find_call_table(cursor, layout)
             planned = table or planned_call_table(cursor, layout)
             terms = terms_of(layout, planned, source.name)
             if not self.settings.reload:
-                load_id = find_unchanged(cursor, terms, content.hash)
-                if load_id is not None:
-                    give_up_unneeded(connection, terms, content.hash)
-                    return unchanged_books(connection, load_id, source.name, attempts)
-            from trunkline.checking import CheckJob, check_source  # as in a run: only where there is work
+                known = self._unchanged(connection, cursor, source, planned, terms, content, attempts)
+                if known is not None:
+                    return known
+            books = self._check_changed(cursor, source, layout, content, attempts, planned, terms, table is not None)
+            if books.status != "loaded":
+                connection.rollback()
+            return books
 
-            job = CheckJob(
-                source=source,
-                content=content,
-                layout=layout,
-                table=planned,
-                is_there=table is not None,
-                terms=terms,
-                cache=self.servers.cache,
-                progress=self.progress,
-                warn=self.servers.warn,
-                max_rejects=self.settings.max_rejects,
-                reload=self.settings.reload,
-                workers=worker_count(self.settings),
-            )
-            return check_source(cursor, job, attempts)
+    def _unchanged(
+        self,
+        connection: Connection,
+        cursor: Cursor,
+        source: Source,
+        table: CallTable,
+        terms: Terms,
+        content: Content,
+        attempts: Attempts,
+    ) -> Books | None:
+        """Return the books of a source that is unchanged, since a load or since an earlier source of this check."""
+        load_id = find_unchanged(cursor, terms, content.hash)
+        foreseen = self.foreseen
+        if load_id is not None and not (foreseen and foreseen.touches(cursor, table, load_id)):
+            return unchanged_books(connection, load_id, source.name, attempts)
+        books = foreseen.books_of(terms, content.hash) if foreseen else None
+        return unchanged(books, source.name, attempts) if books else None
+
+    @contextmanager
+    def _same_session(self) -> Iterator[Connection]:
+        """Give the session of all sources; what is not committed stays open for the next one, unless it fails."""
+        if self.session is None or self.session.closed:
+            if self.foreseen:
+                self.servers.warn("the connection was lost: the sources before are not part of what is compared with")
+            self.session, self.foreseen = connect_to_load(self.servers), None
+        try:
+            with translated():
+                yield self.session
+        except BaseException:
+            with suppress(Exception):
+                self.session.rollback()
+            raise
+
+    def close(self) -> None:
+        """Close the session: nothing is left of it."""
+        if self.session is not None:
+            self.session.close()
+
+    def _check_changed(
+        self,
+        cursor: Cursor,
+        source: Source,
+        layout: Layout,
+        content: Content,
+        attempts: Attempts,
+        table: CallTable,
+        terms: Terms,
+        is_there: bool,
+    ) -> Books:
+        from trunkline.checking import CheckJob, check_source  # as in a run: only where there is work
+        from trunkline.loading.foreseen import Foreseen
+
+        self.foreseen = self.foreseen or Foreseen()
+        job = CheckJob(
+            source=source,
+            content=content,
+            layout=layout,
+            table=table,
+            is_there=is_there,
+            terms=terms,
+            cache=self.servers.cache,
+            progress=self.progress,
+            warn=self.servers.warn,
+            max_rejects=self.settings.max_rejects,
+            reload=self.settings.reload,
+            workers=worker_count(self.settings),
+            foreseen=self.foreseen,
+        )
+        return check_source(cursor, job, attempts)
 
 
 def open_engine(settings: Settings, servers: Servers) -> Engine:

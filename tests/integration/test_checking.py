@@ -231,3 +231,51 @@ def test_hostile_files_end_as_checked(settings):
 
         assert status in ("loaded", "unchanged", "refused"), name
         assert status == "refused" or proved(path, settings) == {("proved", ())}, name
+
+
+def agree_together(paths, settings):
+    """Check several sources with one command, run them with one command, and return what both say of each."""
+    before = written(settings)
+    checked = [outcome_of(books) for books in check(paths, settings)]
+    assert written(settings) == before
+    ran = run([str(path) for path in paths], settings)
+    known = {"load_id": None}  # of a source that is unchanged since one before it: the check gave that no number
+    assert [each | known for each in checked] == [outcome_of(books) | known for books in ran]
+    return ran
+
+
+@pytest.mark.parametrize("policy", ["reject", "skip", "replace"])
+@pytest.mark.parametrize("reload", [False, True])
+def test_sources_of_one_command_are_checked_as_they_follow(settings, tmp_path, policy, reload):
+    """Each sees what the ones before it would have loaded, replaced and taken back; a refused one leaves nothing."""
+    layout = tmp_path / "own.toml"
+    lines = (f'on_conflict = "{policy}"', 'key = ["customer_id", "started_at"]')
+    layout.write_text("\n".join(('grammar = 1\nname = "own"\nextends = "customer_call_logs"', *lines, "")))
+    wanted = settings.model_copy(update={"layout": str(layout), "reload": reload})
+    choose = random.Random(7)
+    days = [FIRST.replace("1001", str(1001 + n)).replace("01-01", f"01-0{1 + n % 3}") for n in range(9)]
+    pool = [day.replace("1.20", cost) for day in days for cost in ("1.20", "7.00")]
+    texts = [choose.choices([*pool, *DIRTY], k=8) for _ in range(4)]
+    run([str(write(tmp_path / "before.csv", *texts[0][:4]))], wanted)
+    contents = [texts[0], texts[1], [DIRTY[0]], texts[0], texts[2], texts[0][:4], texts[3]]
+    paths = [write(tmp_path / f"{number}.csv", *text) for number, text in enumerate(contents)]
+    books = agree_together(paths, wanted)
+
+    assert [each.status for each in books][:3] == ["loaded", "loaded", "refused"]
+    assert sum(each.duplicates for each in books) > 0
+
+
+def test_sources_of_one_command_share_a_table_that_is_not_there_yet(settings, tmp_path):
+    """The second finds the calls of the first; the same content again is unchanged."""
+    paths = [
+        write(tmp_path / "a.csv", FIRST),
+        write(tmp_path / "b.csv", FIRST, SECOND),
+        write(tmp_path / "c.csv", FIRST),
+    ]
+    books = agree_together(paths, settings)
+
+    assert [(each.status, each.loaded, each.duplicates) for each in books] == [
+        ("loaded", 1, 0),
+        ("loaded", 1, 1),
+        ("unchanged", 1, 0),
+    ]

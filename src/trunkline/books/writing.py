@@ -390,8 +390,13 @@ def add_costs(cursor: Cursor, load_id: int, cache: CacheCounts, seconds: Seconds
 
 def unchanged_books(connection: Connection, load_id: int, source: str, attempts: Attempts) -> Books:
     """Return the books of *source* whose content *load_id* brought before: its counts and totals, and our own costs."""
+    return unchanged(show_load(connection, load_id).books, source, attempts)
+
+
+def unchanged(books: Books, source: str, attempts: Attempts) -> Books:
+    """Return *books* of another source as those of *source*, which has the same content."""
     return replace(
-        show_load(connection, load_id).books,
+        books,
         status="unchanged",
         source=source,
         cache=attempts.costs.cache,
