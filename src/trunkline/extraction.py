@@ -21,6 +21,7 @@ from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, R
 from trunkline.cache.store import cache_for
 from trunkline.framing.cutting import SourceForm, block_identity, frame
 from trunkline.framing.dialect import ResolvedDialect
+from trunkline.framing.loose import split_loosely
 from trunkline.framing.records import Damage, split_record
 from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, scan
 from trunkline.layout.files import Layout, load_layout
@@ -252,8 +253,11 @@ def _read_slow(data: bytes, scanned: Scan, lines: np.ndarray, dialect: ResolvedD
     """Return the fields of good records, one record at a time, for those that pandas may misread."""
     rows = []
     for line in lines.tolist():
-        fields = split_record(data[scanned.starts[line] : scanned.ends[line]], dialect)
-        if isinstance(fields, Damage):  # the scan says they are good, so this cannot be
+        record = data[scanned.starts[line] : scanned.ends[line]]
+        fields: list[bytes] | Damage | None = split_record(record, dialect)
+        if dialect.stray_quotes == "keep" and isinstance(fields, Damage):
+            fields = split_loosely(record, dialect, width)
+        if fields is None or isinstance(fields, Damage):  # the scan says they are good, so this cannot be
             raise TypeError(fields)
         rows.append([field.decode(dialect.block_encoding) for field in fields])
     columns = [pa.array([row[column] for row in rows], pa.string()) for column in range(width)]

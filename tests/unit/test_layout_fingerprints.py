@@ -63,6 +63,7 @@ OF_PARTS: dict[str, dict[str, Any]] = {
     "dialect": {
         "delimiter": ";", "quote": "'", "escape": "none", "header": True, "header_lines": 2, "skip_lines": 1,
         "encoding": "latin-1", "multiline": True, "not_records": "#.*", "blank_after": True,
+        "stray_quotes": "keep",
     },
     "defaults": {"timezone": "UTC", "ambiguous_time": "later", "nulls": ["", "NULL"], "region": "KE"},
     "skip": {"column": "l", "is_in": ["3"], "not_in": ["2"]},

@@ -127,9 +127,15 @@ def _reading_identity(header: tuple[str, ...], dialect: ResolvedDialect) -> byte
         dialect.block_encoding,
         dialect.multiline,
         list(header),
-        *filter(None, (dialect.not_records, dialect.blank_after)),  # so that blocks without keep their identity
+        *_later_facts(dialect),
     ]
     return blake3(json.dumps(facts).encode()).digest()
+
+
+def _later_facts(dialect: ResolvedDialect) -> list[object]:
+    """Return what came later, and only where it is not usual, so that blocks without keep their identity."""
+    stray_quotes = "stray quotes" if dialect.stray_quotes == "keep" else ""
+    return [each for each in (dialect.not_records, dialect.blank_after, stray_quotes) if each]
 
 
 def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

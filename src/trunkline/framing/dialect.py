@@ -55,6 +55,8 @@ class WantedDialect(Protocol):
     def not_records(self) -> str | None: ...
     @property
     def blank_after(self) -> bool | None: ...
+    @property
+    def stray_quotes(self) -> Literal["reject", "keep"] | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +78,7 @@ class ResolvedDialect:
         multiline: Whether a quoted field may hold line ends.
         blank_after: Whether one blank after a delimiter belongs to it, as where programs write ", " between fields.
         not_records: Regular expression of lines that are no records where they do not have a record's fields, or "".
+        stray_quotes: Whether quotes out of place are kept as data where one reading only is (`framing.loose`).
     """
 
     delimiter: str = ","
@@ -88,6 +91,7 @@ class ResolvedDialect:
     multiline: bool = False
     not_records: str = ""
     blank_after: bool = False
+    stray_quotes: Literal["reject", "keep"] = "reject"
 
     def is_aside(self, line: bytes) -> bool:
         """Whether a line, which does not have the fields of a record, is none by `not_records`."""
@@ -132,6 +136,7 @@ def resolve_dialect(sample: bytes, wanted: WantedDialect | None = None) -> Resol
         encoding=encoding,
         multiline=bool(wanted and wanted.multiline),
         not_records=(wanted.not_records if wanted else None) or "",
+        stray_quotes=(wanted.stray_quotes if wanted else None) or "reject",
     )
     resolved = sniff(
         lines,

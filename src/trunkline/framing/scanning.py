@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trunkline.framing.dialect import ResolvedDialect
+from trunkline.framing.loose import split_loosely
 from trunkline.framing.records import Damage, split_record
 
 Places = npt.NDArray[np.int64]
@@ -96,6 +97,8 @@ def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
     slow = (marks.ends - marks.starts) > _MAX_FAST_BYTES
     if dialect.escape == "backslash" or dialect.blank_after:
         _judge_one_by_one(data, dialect, width, marks, outcomes, widths, slow)
+    if dialect.stray_quotes == "keep":
+        _keep_stray_quotes(data, dialect, width, marks, outcomes, widths, slow)
     if not data.endswith((b"\n", b"\r")) and _is_torn(data, dialect, marks, Outcome(outcomes[-1])):
         outcomes[-1] = Outcome.TORN_RECORD
     outcomes[_undecodable_lines(data, dialect, marks)] = Outcome.BAD_ENCODING
@@ -286,6 +289,21 @@ def _judge_one_by_one(
             continue
         widths[line] = len(fields)
         outcomes[line] = _width_outcome(len(fields), width)
+
+
+def _keep_stray_quotes(
+    data: bytes,
+    dialect: ResolvedDialect,
+    width: int,
+    marks: _Marks,
+    outcomes: Bytes,
+    widths: npt.NDArray[np.int32],
+    slow: Mask,
+) -> None:
+    """Take lines for good whose quotes are out of place and that can be read in one way only."""
+    for line in np.flatnonzero(outcomes == Outcome.BAD_QUOTE).tolist():
+        if split_loosely(data[marks.starts[line] : marks.ends[line]], dialect, width) is not None:
+            outcomes[line], widths[line], slow[line] = Outcome.OK, width, True
 
 
 _MAY_BE_ASIDE = (Outcome.BAD_QUOTE, Outcome.TOO_FEW_FIELDS, Outcome.TOO_MANY_FIELDS, Outcome.TORN_RECORD)

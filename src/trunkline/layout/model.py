@@ -105,6 +105,11 @@ class Dialect(Part):
         default=None,
         description='Whether one blank after a delimiter is no data, as where ", " stands between fields.',
     )
+    stray_quotes: Literal["reject", "keep"] | None = Field(
+        default=None,
+        description="What becomes of a record with quotes that are neither around whole fields nor doubled: a reject, "
+        "or kept as data where there is one way only to cut the record into its fields.",
+    )
     not_records: Annotated[StrictStr, AfterValidator(_check_line_pattern)] | None = Field(
         default=None,
         description="Regular expression of whole lines that are no records, such as comments. They are left out, as "
