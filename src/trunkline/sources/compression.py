@@ -22,7 +22,7 @@ from trunkline.sources.naming import ZIP_SUFFIX
 
 _CHUNK_BYTES = 1024 * 1024  # of output at a time: a bomb fills no memory
 _MOST_MEMORY_BYTES = 128 * 1024 * 1024  # `xz -9` needs 65 MiB; libzstd stops at a window of 128 MiB by itself
-_MOST_PLAIN_BYTES = 1024 * 1024 * 1024
+_MOST_PLAIN_BYTES = 256 * 1024 * 1024
 _MOST_RATIO = 400
 
 
@@ -152,17 +152,21 @@ def check_ratio(packed: int, plain: int) -> None:
         plain: Bytes that came out of them so far.
 
     Raises:
-        SourceError: If it is more than 1 GiB, and more than 400 times as much.
+        SourceError: If it is more than 256 MiB, and more than 400 times as much.
     """
     if plain > _MOST_PLAIN_BYTES and plain > _MOST_RATIO * packed:
         raise SourceError(
-            f"found more than {_MOST_PLAIN_BYTES // 2**30} GiB in {packed} compressed bytes, expected call logs",
+            f"found more than {_MOST_PLAIN_BYTES // 2**20} MiB in {packed} compressed bytes, expected call logs",
             hint="if it really holds them, decompress it first",
         )
 
 
 def _xz_decoder() -> Any:
     return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MOST_MEMORY_BYTES)
+
+
+def _lzma_decoder() -> Any:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_MOST_MEMORY_BYTES)
 
 
 # RFC 8878, 3.1.1 and 3.1.2: a frame, or one to be skipped, as parallel and seekable writers leave them.
@@ -175,6 +179,8 @@ COMPRESSIONS = (
     Compression(name="zstd", suffix=".zst", marks=_ZSTD_MARKS, padded=False, decoder=_zstd_decoder),
 )
 _BZIP2_BLOCKS = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")  # a column may well be called BZh9
+# Members of zip archives only: the format has no mark to know it by.
+LZMA_ALONE = Compression(name="LZMA", suffix=".lzma", marks=(b"",), padded=False, decoder=_lzma_decoder)
 HEAD_BYTES = 512  # enough to know any archive by, and to tell text from a damaged one
 _ZIP_MAGIC = b"PK\x03\x04"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")

@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 
 from trunkline.errors import SourceError, TrunklineError
-from trunkline.sources.compression import check_ratio
+from trunkline.sources.compression import COMPRESSIONS, LZMA_ALONE, check_ratio
 from trunkline.sources.naming import printable
 
 _MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # of a first member, or of an archive without one
 _CHUNK_BYTES = 1024 * 1024  # of output at a time: a bomb fills no memory
+_PACKED_BYTES = 64 * 1024  # of input at a time
+# Of all others the zipfile module hands out at once whatever comes of its input: gigabytes, of 4 KiB of bzip2.
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# Of others the zipfile module takes so much input at a time, and hands out whatever comes of it: up to 130 MB.
-_UNBOUNDED_BYTES = 4096
+_ZIP_ZSTD = 93
+_LOCAL_HEADER = struct.Struct("<26xHH")  # APPNOTE.TXT 4.3.7: the lengths of name and extra field are its last
+_LZMA_HEADER = struct.Struct("<2xH5s")  # the same, 5.8.8: version, length of the properties, properties
+_ENDS_BY_MARK = 0x02  # the same, 4.4.4: of LZMA data, its end is marked
 # The archive's directory is read at once: with more than some 100,000 members it is no archive of call logs.
 _MOST_AT_ONCE = 8 * 1024 * 1024
 
@@ -46,6 +54,7 @@ class ZipArchive:
         Raises:
             SourceError: If it is damaged, has no file, or has two of one name.
         """
+        self._read_at = read_at
         with _told():
             self._archive = zipfile.ZipFile(io.BufferedReader(_Stored(read_at, size)))
             found = [one for one in self._archive.infolist() if _is_source(one)]
@@ -78,13 +87,11 @@ class ZipArchive:
         """
         self.check_member(member)
         found = self._members[member]
-        at_once = _CHUNK_BYTES if found.compress_type in _BOUNDED else _UNBOUNDED_BYTES
-        plain = 0
-        with _told(), self._archive.open(found) as file:
-            while chunk := file.read(at_once):
-                plain += len(chunk)
-                check_ratio(found.compress_size, plain)
-                yield chunk
+        with _told(), self._archive.open(found) as file:  # which compares its two headers, too
+            if found.compress_type in _BOUNDED:
+                yield from _limited(found, iter(partial(file.read, _CHUNK_BYTES), b""))
+            else:
+                yield from _checked(found, _decompressed(found, self._read_at))
 
 
 class _Stored(io.RawIOBase):
@@ -121,6 +128,46 @@ class _Stored(io.RawIOBase):
         buffer[: len(found)] = found
         self._at += len(found)
         return len(found)
+
+
+def _limited(member: zipfile.ZipInfo, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    plain = 0
+    for chunk in chunks:
+        plain += len(chunk)
+        check_ratio(member.compress_size, plain)
+        yield chunk
+
+
+def _checked(member: zipfile.ZipInfo, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a member, and compare them at the end with their checksum and number."""
+    crc = size = 0
+    for chunk in chunks:
+        crc = zlib.crc32(chunk, crc)
+        size += len(chunk)
+        yield chunk
+    if (crc, size) != (member.CRC, member.file_size):
+        raise zipfile.BadZipFile
+
+
+def _decompressed(member: zipfile.ZipInfo, read_at: ReadAt) -> Iterator[bytes]:
+    """Yield the bytes of a member that the zipfile module would decompress without bound."""
+    lengths = _LOCAL_HEADER.unpack(read_at(member.header_offset, _LOCAL_HEADER.size))
+    start = member.header_offset + _LOCAL_HEADER.size + sum(lengths)
+    end = start + member.compress_size
+    if member.compress_type != zipfile.ZIP_LZMA:
+        name = "zstd" if member.compress_type == _ZIP_ZSTD else "bzip2"
+        (compression,) = (one for one in COMPRESSIONS if one.name == name)
+        return compression.decompress(_stored(read_at, start, end))
+    length, properties = _LZMA_HEADER.unpack(read_at(start, _LZMA_HEADER.size))
+    if length != len(properties):
+        raise zipfile.BadZipFile
+    size = -1 if member.flag_bits & _ENDS_BY_MARK else member.file_size
+    alone = properties + struct.pack("<q", size)  # the header of an .lzma file
+    return LZMA_ALONE.decompress(chain([alone], _stored(read_at, start + _LZMA_HEADER.size, end)))
+
+
+def _stored(read_at: ReadAt, start: int, end: int) -> Iterator[bytes]:
+    return (read_at(at, min(_PACKED_BYTES, end - at)) for at in range(start, end, _PACKED_BYTES))
 
 
 def _is_source(member: zipfile.ZipInfo) -> bool:
