@@ -84,6 +84,15 @@ class Measurements:
         whole = self.seconds(experiment, way)
         return None if whole is None else whole - (self.seconds(experiment, way + START) or 0.0)
 
+    def net_cpu_s(self, experiment: str, way: str) -> float | None:
+        """Return the median CPU of a way and the server together, less that on nine records where it was measured."""
+        whole = self._cpu_s(experiment, way)
+        return None if whole is None else whole - (self._cpu_s(experiment, way + START) or 0.0)
+
+    def _cpu_s(self, experiment: str, way: str) -> float | None:
+        runs = self.runs(experiment, way)
+        return _median(run.cpu_s + run.server_cpu_s for run in runs if run.server_cpu_s is not None)
+
     def figure(self, experiment: str, way: str, name: str) -> float | None:
         """Return the median of a figure of a way, or None if it was not measured."""
         return _median(run.figures[name] for run in self.runs(experiment, way) if name in run.figures)

@@ -64,6 +64,7 @@ def experiment_section(measured: Measurements, name: str) -> str:
         "records/s",
         "CPU s",
         "server CPU s",
+        "net CPU s",
         "peak MiB",
         "runs",
     )
@@ -80,10 +81,11 @@ def way_rows(measured: Measurements, name: str) -> list[list[str]]:
 
 def _way_row(measured: Measurements, result: ExperimentResult, name: str, way: str) -> list[str]:
     found = result.ways[way]
+    has_start = f"{way}{START}" in result.ways
     seconds = [run.seconds for run in found.runs]
+    cpu = measured.net_cpu_s(name, way) if has_start else None
     server = [run.server_cpu_s for run in found.runs if run.server_cpu_s is not None]
     whole, net = measured.seconds(name, way), measured.net_seconds(name, way)
-    has_start = f"{way}{START}" in result.ways
     return [
         found.label,
         found.keeps,
@@ -93,6 +95,7 @@ def _way_row(measured: Measurements, result: ExperimentResult, name: str, way: s
         f"{result.records / net:,.0f}" if has_start and net else "",
         f"{median(run.cpu_s for run in found.runs):.2f}",
         f"{median(server):.2f}" if server else "",
+        f"{cpu:.2f}" if cpu is not None else "",
         f"{max(run.peak_bytes for run in found.runs) / MIB:.0f}",
         str(len(found.runs)),
     ]

@@ -45,6 +45,18 @@ def test_a_net_time_is_that_of_medians():
     assert found.net_seconds("load", "cold") == 3
 
 
+def test_the_net_cpu_is_that_of_the_way_and_the_server():
+    """Both take part, and start-up is taken off both."""
+
+    def took(cpu_s, server_cpu_s):
+        return WayResult(label="", keeps="", runs=(Run(seconds=9, cpu_s=cpu_s, server_cpu_s=server_cpu_s),))
+
+    found = measured(load={"cold": took(3.0, 2.0), "cold_start": took(1.0, 0.5), "warm": took(1.0, None)})
+
+    assert found.net_cpu_s("load", "cold") == 3.5
+    assert found.net_cpu_s("load", "warm") is None
+
+
 def test_what_was_not_measured_is_nothing():
     """Neither an experiment nor a way that is not there has a time, a figure or a peak."""
     found = measured(load={})
