@@ -33,6 +33,7 @@ from trunkline.layout.files import (
     layout_text,
 )
 from trunkline.layout.rules import CANONICAL, RESERVED
+from trunkline.layout.trailers import TrailerRule, TrailerTotal
 from trunkline.settings.model import ENV_PREFIX
 from trunkline.settings.resolution import NOT_IN_ENVIRONMENT, Feed, Settings
 
@@ -135,15 +136,18 @@ def layout_parts() -> dict[str, str]:
         for each in builtin_layouts()
     )
     canonical = ((f"`{name}`", " or ".join(f"`{each}`" for each in types)) for name, types in CANONICAL.items())
+    parts = ("dialect", "defaults", "skip", "widths", "clocks", "sequence", "trailer", "fields")
     return {
         "builtin": _table(("layout", "status", "table", "key"), layouts),
-        "layout": _keys(Layout, without=("dialect", "defaults", "skip", "widths", "clocks", "sequence", "fields")),
+        "layout": _keys(Layout, without=parts),
         "dialect": _keys(Dialect),
         "defaults": _keys(Defaults),
         "skip": f"{_sentences(SkipRule)}\n\n{_keys(SkipRule)}",
         "widths": f"{_sentences(WidthRule)}\n\n{_keys(WidthRule)}",
         "clocks": f"{_sentences(SecondClock)}\n\n{_keys(SecondClock)}",
         "sequence": f"{_sentences(SequenceRule)}\n\n{_keys(SequenceRule)}",
+        "trailer": f"{_sentences(TrailerRule)}\n\n{_keys(TrailerRule, without=('totals',))}",
+        "totals": f"{_sentences(TrailerTotal)}\n\n{_keys(TrailerTotal)}",
         "fields": _keys(FieldBase, more=[type_row]),
         "canonical": _table(("name", "type"), canonical),
         "reserved": f"No field can be called {', '.join(f'`{name}`' for name in RESERVED)}: call tables have these.",

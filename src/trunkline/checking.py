@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from time import perf_counter, thread_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trunkline.books.account import Books, Seconds, Totals
 from trunkline.books.writing import Attempts, Content, Costs, Terms, check_terms, loads_of_content
@@ -27,6 +27,7 @@ from trunkline.loading.rehearsal import (
     rehearse_rows,
 )
 from trunkline.loading.staging import StagedRows, check_partition_count, partitions_there, staged_rows
+from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class _Account:
     cr_only: bool = False
     findings: Findings = field(default_factory=Findings)
     warnings: list[str] = field(default_factory=list)
+    trailer: dict[str, Any] | None = None
 
     def add(self, typed: TypedBlock, layout: Layout) -> None:
         self.read += typed.read
@@ -167,8 +169,9 @@ def _judge(job: CheckJob, account: _Account) -> None:
         proofs=account.proofs,
         findings=account.findings,
         cr_only=account.cr_only,
+        counts=Counts(read=account.read, rejected=account.rejected_by.total(), filtered=account.filtered),
     )
-    judge_source(evidence, job.layout, warn=warn)
+    account.trailer = judge_source(evidence, job.layout, warn=warn).trailer
 
 
 def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
@@ -231,6 +234,7 @@ def _books(
         timezone=job.terms.timezone,
         currency=job.terms.currency,
         warnings=tuple(account.warnings),
+        trailer=account.trailer,
         unknown_columns=left_out(account.header, job.layout),
         reason=reason,
     )

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import thread_time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import pyarrow as pa
+
+from trunkline.blocks import RawRecords, TextBlock
 from trunkline.books.account import CacheCounts
 from trunkline.books.writing import Costs
 from trunkline.extraction import extract_block
+from trunkline.findings import Findings
 from trunkline.framing.cutting import block_identity, frame
+from trunkline.framing.scanning import bounds_in
 from trunkline.layout.header_match import match_header
 from trunkline.layout.header_search import dialect_of
+from trunkline.trailers import find_trailers, sums_of
 from trunkline.transformation import transform_block
 
 if TYPE_CHECKING:
-    from trunkline.blocks import Block, TextBlock, TypedBlock
+    from trunkline.blocks import Block, TypedBlock
     from trunkline.cache.port import BlockCache, CacheTally
     from trunkline.framing.cutting import ResolvedDialect
     from trunkline.layout.files import Layout
@@ -92,7 +98,7 @@ def work_block(block: Block, identity: str, reading: Reading, cache: BlockCache)
     if typed is None:
         text = _text(block, identity, reading, cache)
         extracted = thread_time()
-        typed = transform_block(text, reading.layout)
+        typed = typed_of(block, text, reading)
         cache.put_typed(transform_key, typed)
     costs = Costs(
         extract_s=extracted - started,
@@ -112,6 +118,25 @@ def _text(block: Block, identity: str, reading: Reading, cache: BlockCache) -> T
         text = extract_block(block, reading.header, reading.dialect)
         cache.put_text(identity, text)
     return text
+
+
+def typed_of(block: Block, text: TextBlock, reading: Reading) -> TypedBlock:
+    """Return the typed calls of a block whose text is there, its trailers among what is filtered."""
+    layout = reading.layout
+    if layout.trailer is None:
+        return transform_block(text, layout)
+    records = RawRecords([block], bounds_in(reading.dialect, len(reading.header)))
+    rejected = [records.find(block.first_line + line)[1] for line in text.rejects.column("line").to_pylist()]
+    found = find_trailers(text.batch, rejected, layout, layout.trailer, reading.dialect)
+    rest = TextBlock(
+        batch=text.batch.filter(pa.array(~found.rows)),
+        lines=text.lines[~found.rows],
+        rejects=text.rejects.filter(pa.array(~found.rejected)),
+        read=text.read - len(found.trailers),
+    )
+    typed = transform_block(rest, layout)
+    findings = typed.findings + Findings(trailers=found.trailers, sums=sums_of(typed.batch, layout.trailer))
+    return replace(typed, read=text.read, filtered=typed.filtered + len(found.trailers), findings=findings)
 
 
 def identity_of(block: Block, reading: Reading) -> str:

@@ -90,7 +90,8 @@ def extract(source: SourceLike, layout: Layout | str, redis: redis_py.Redis | Bl
         - ``form``: its dialect, its header and what stands before its first record,
         - ``read``: how many records there were, rejects included,
         - ``content_hash``: BLAKE3 of the source as stored, in hex,
-        - ``bytes``: its size as stored.
+        - ``bytes``: its size as stored,
+        - ``whole``: that it is all of a source, so that its trailer can be compared.
 
     Raises:
         SourceError: If the source cannot be read.
@@ -109,6 +110,7 @@ def extract(source: SourceLike, layout: Layout | str, redis: redis_py.Redis | Bl
         "rejects": RejectTable(pd.concat(rejects, ignore_index=True)),
         "records": reduce(add, (part["records"] for part in parts)),
         "read": sum(part["read"] for part in parts),
+        "whole": True,
         **content,
     }
     return whole

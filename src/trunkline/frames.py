@@ -94,7 +94,11 @@ def calls_frame(parts: Sequence[TypedBlock], firsts: Sequence[int]) -> pd.DataFr
 
 
 def rejects_frame(
-    parts: Sequence[TypedBlock], firsts: Sequence[int], frame: pd.DataFrame, batch: pa.RecordBatch
+    parts: Sequence[TypedBlock],
+    firsts: Sequence[int],
+    frame: pd.DataFrame,
+    batch: pa.RecordBatch,
+    earlier: pd.DataFrame | None,
 ) -> RejectTable:
     """
     Return the rejects of all parts, and those of extraction, by source line.
@@ -102,8 +106,9 @@ def rejects_frame(
     Args:
         parts: What became of the frame.
         firsts: The source line that each part counts from.
-        frame: The text; its attrs may hold the original bytes and earlier rejects.
+        frame: The text; its attrs may hold the original bytes.
         batch: The same as text, from which a record's bytes are written where the attrs hold none.
+        earlier: Rejects of extraction, if any.
     """
     found = pa.Table.from_batches([part.rejects for part in parts])
     shifts = np.repeat(np.array(firsts, dtype=np.int64), [part.rejects.num_rows for part in parts])
@@ -118,7 +123,6 @@ def rejects_frame(
         },
         columns=list(REJECT_COLUMNS),
     )
-    earlier = frame.attrs.get("rejects")
     if earlier is not None and len(earlier):
         table = pd.concat([pd.DataFrame(earlier), table], ignore_index=True) if len(table) else pd.DataFrame(earlier)
     return RejectTable(table.sort_values("source_line", kind="stable", ignore_index=True))

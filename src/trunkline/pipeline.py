@@ -31,6 +31,7 @@ from trunkline.books.writing import (
     add_costs,
     begin_load,
     check_terms,
+    count_staged,
     disown_load,
     fail_load,
     find_ended,
@@ -39,6 +40,7 @@ from trunkline.books.writing import (
     loads_of_content,
     note_proof,
     note_reading,
+    note_trailer,
     note_warnings,
     own_load,
     refuse_load,
@@ -72,6 +74,7 @@ from trunkline.loading.staging import (
     seal,
     staged_rows,
 )
+from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
 
 if TYPE_CHECKING:
@@ -280,6 +283,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     with connection.cursor() as cursor:
         lost = positions - staged_blocks(cursor, load.load_id).keys()
         findings = staged_findings(cursor, load.load_id)
+        counted = count_staged(cursor, load.load_id)
     connection.commit()
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
@@ -289,6 +293,9 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         proofs=proofs,
         findings=findings,
         cr_only=ends_with_cr_only(job.source.sample(), dialect),
+        counts=Counts(
+            read=counted.read, rejected=counted.rejected, filtered=counted.read - counted.typed - counted.rejected
+        ),
     )
 
 
@@ -308,10 +315,12 @@ def _judge(connection: Connection, job: Job, load: OpenLoad, evidence: Evidence)
         with connection.cursor() as cursor:
             note_warnings(cursor, load.load_id, warnings)
         connection.commit()
-    if verdict.is_proved:
-        with connection.cursor() as cursor:
+    with connection.cursor() as cursor:
+        if verdict.is_proved:
             note_proof(cursor, load.load_id)
-        connection.commit()
+        if verdict.trailer is not None:
+            note_trailer(cursor, load.load_id, verdict.trailer)
+    connection.commit()
 
 
 def _note_form(connection: Connection, load: OpenLoad, form: SourceForm) -> None:

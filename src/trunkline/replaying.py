@@ -52,6 +52,7 @@ from trunkline.database.queries import Queries
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.schema import share_schema
 from trunkline.database.sessions import Sessions
+from trunkline.engine import Reading, typed_of
 from trunkline.errors import RefusedError, ReloadNeededError, TrunklineError
 from trunkline.extraction import extract_block
 from trunkline.fields.judging import NO_REJECTS
@@ -71,7 +72,7 @@ from trunkline.loading.staging import (
     staged_rows,
 )
 from trunkline.loading.tables import CallTable, ensure_call_table
-from trunkline.transformation import transform_block, typed_totals
+from trunkline.transformation import typed_totals
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -471,7 +472,8 @@ def _typed(rejects: list[Rejected], layout: Layout, form: SourceForm, found: _Pa
     lengths = [max(1, len(split_lines(reject.raw))) for reject in rejects]
     starts = np.cumsum([0, *lengths[:-1]])
     block = Block(position=0, first_byte=0, first_line=1, data=data, lines=sum(lengths))
-    typed = transform_block(extract_block(block, form.header, form.dialect), layout)
+    reading = Reading(header=form.header, dialect=form.dialect, layout=layout)
+    typed = typed_of(block, extract_block(block, form.header, form.dialect), reading)
     places = np.searchsorted(starts, typed.lines, side="right") - 1
     bad = typed.rejects.to_pylist()
     bad_places = {int(np.searchsorted(starts, one["line"], side="right")) - 1: one for one in reversed(bad)}

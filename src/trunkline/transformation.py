@@ -5,7 +5,7 @@ A block at a time, a column at a time.  `transform` does the same for DataFrames
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial, reduce
 from operator import add
@@ -26,6 +26,8 @@ from trunkline.fields.text_json import json_objects
 from trunkline.fields.zones import MICROSECONDS, Witness
 from trunkline.findings import Findings, Traces
 from trunkline.frames import calls_frame, digest, rejects_frame, source_lines, text_batch
+from trunkline.framing.cutting import SourceForm
+from trunkline.framing.dialect import ResolvedDialect
 from trunkline.keys import record_keys
 from trunkline.layout.fields import RAW, AnyField, DurationField, MoneyField, TextField
 from trunkline.layout.header_match import Places, match_header, unknown_columns, unknown_places
@@ -33,6 +35,7 @@ from trunkline.layout.header_rows import repeated_headers
 from trunkline.layout.model import Layout, SecondClock
 from trunkline.layout.rules import SYSTEM
 from trunkline.spreadsheet import empty_records, find_traces
+from trunkline.trailers import Found, find_trailers, sums_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +61,8 @@ def transform(
         The calls, with the layout's columns and ``record_key`` (16 bytes), indexed by source line, and one row
         per reject with the columns ``source_line, byte_offset, raw, field, code, message``, those of extraction
         included.  The attrs of the calls are those of *frame*, with ``filtered``, how many records the layout
-        says are no calls, ``unknown_columns``, the names of columns that it does not know, and ``findings``, which
-        `load` judges.
+        says are no calls, ``typed``, how many calls there are, ``unknown_columns``, the names of columns that it
+        does not know, and ``findings``, which `load` judges.
 
     Raises:
         RefusedError: If the columns are not those of the layout.
@@ -70,6 +73,8 @@ def transform(
         layout = _load_layout(layout)
     layout.check_complete()
     batch, lines = text_batch(frame), source_lines(frame)
+    trailing = _trailers(frame, batch, layout)
+    batch, lines = batch.filter(pa.array(~trailing.rows)), lines[~trailing.rows]
     cache = _cache_for(redis)
     starts = range(0, max(len(lines), 1), ROWS_AT_ONCE)
     firsts = [int(lines[start]) if len(lines) else 0 for start in starts]
@@ -81,11 +86,34 @@ def transform(
     calls.attrs = {
         **frame.attrs,
         "read": frame.attrs.get("read", len(frame)),
-        "filtered": sum(part.filtered for part in parts),
-        "findings": reduce(add, (part.findings for part in parts)),
+        "filtered": sum(part.filtered for part in parts) + len(trailing.trailers),
+        "typed": len(calls),
+        "findings": reduce(add, (part.findings for part in parts)) + _stated(trailing, parts, layout),
         "unknown_columns": unknown_columns(batch.schema.names, layout),
     }
-    return calls, rejects_frame(parts, firsts, frame, batch)
+    earlier = frame.attrs.get("rejects")
+    if earlier is not None:
+        earlier = earlier[~trailing.rejected]
+    return calls, rejects_frame(parts, firsts, frame, batch, earlier)
+
+
+def _trailers(frame: pd.DataFrame, batch: pa.RecordBatch, layout: Layout) -> Found:
+    """Return the trailers among the records of a frame, and among those that could not be read as calls."""
+    earlier = frame.attrs.get("rejects")
+    rejected = [] if earlier is None else earlier["raw"].tolist()
+    if layout.trailer is None:
+        none = np.zeros(batch.num_rows, dtype=np.bool_), np.zeros(len(rejected), dtype=np.bool_)
+        return Found(rows=none[0], rejected=none[1], trailers=())
+    form = frame.attrs.get("form")
+    dialect = form.dialect if isinstance(form, SourceForm) else ResolvedDialect()
+    return find_trailers(batch, rejected, layout, layout.trailer, dialect)
+
+
+def _stated(trailing: Found, parts: Sequence[TypedBlock], layout: Layout) -> Findings:
+    if layout.trailer is None:
+        return Findings()
+    sums = (Findings(sums=sums_of(part.batch, layout.trailer)) for part in parts)
+    return reduce(add, sums, Findings(trailers=trailing.trailers))
 
 
 def _load_layout(name: str) -> Layout:

@@ -47,6 +47,7 @@ def test_the_json_of_a_loaded_source():
         "currency": "",
         "warnings": [],
         "unknown_columns": [],
+        "trailer": None,
         "reason": None,
     }
 

@@ -78,6 +78,7 @@ OF_LAYOUT: dict[str, Any] = {
     "widths": [{"columns": 9, "moved": {"1": 2}}],
     "refuse": "quality records",
     "spreadsheet": "ignore",
+    "trailer": {"first": "TRAILER", "count": 2},
     "clocks": [{"field": "a", "kind": "uuid1", "of": "f"}],
 }
 WITHOUT_EFFECT: dict[str, Any] = {

@@ -231,3 +231,13 @@ def test_columns_that_were_not_loaded_are_named_once_a_layout(capsys):
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("columns")]
 
     assert said == ["columns that twilio does not know are not loaded: Rate, one without a name, a, b, c and 1 more"]
+
+
+def test_a_trailer_that_agrees_is_said(capsys):
+    """What was held against the books, and that it is the same."""
+    trailer = {"agrees": True, "count": {"stated": "2", "found": "2"}, "cost": {"stated": "5", "found": "5"}}
+    books = Books(source="calls.csv", layout="stated", status="loaded", trailer=trailer)
+    print_books([books, replace(books, trailer=trailer | {"agrees": False})])
+    said = [line for line in capsys.readouterr().err.splitlines() if "trailer" in line]
+
+    assert said == ["calls.csv: its trailer agrees: count 2, cost 5"]

@@ -404,7 +404,7 @@ def test_frames_in_and_out():
     assert calls.index.tolist() == [2, 4]
     assert [*(column.name for column in REFERENCE.columns), "record_key"] == list(calls.columns)
     findings = calls.attrs.pop("findings")
-    assert calls.attrs == {"source": "calls.csv", "read": 3, "filtered": 0, "unknown_columns": ()}
+    assert calls.attrs == {"source": "calls.csv", "read": 3, "filtered": 0, "typed": 2, "unknown_columns": ()}
     assert findings.traces == {("started_at", "whole_minutes"): 3}
     assert rejects[["source_line", "byte_offset", "raw", "field", "code"]].to_numpy().tolist() == [
         [3, 0, b"x,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30", "customer_id", "bad_integer"]

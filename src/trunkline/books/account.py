@@ -94,6 +94,7 @@ class Books:
             there are several; "" where the records say it themselves.
         warnings: What is doubtful about it and no reason to refuse it, a line each, without values of records.
         unknown_columns: Columns that this run found and did not load, as the layout does not know them.
+        trailer: What its trailers state and what was found, by name, and whether that ``agrees``; None without any.
         reason: Why it was refused or failed, in one line.
     """
 
@@ -116,6 +117,7 @@ class Books:
     currency: str = ""
     warnings: tuple[str, ...] = ()
     unknown_columns: tuple[str, ...] = ()
+    trailer: dict[str, Any] | None = None
     reason: str | None = None
 
     @property
@@ -144,6 +146,7 @@ class Books:
             "timezone": self.timezone,
             "currency": self.currency,
             "warnings": list(self.warnings),
+            "trailer": self.trailer,
             "unknown_columns": list(self.unknown_columns),
             "reason": self.reason,
         }

@@ -249,5 +249,6 @@ def _books(row: Mapping[str, Any]) -> Books:
         timezone=row["timezone"],
         currency=row["currency"],
         warnings=tuple(row["warnings"]),
+        trailer=row["trailer"],
         reason=row["reason"],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import add
@@ -225,6 +225,11 @@ def note_proof(cursor: Cursor, load_id: int) -> None:
 def note_warnings(cursor: Cursor, load_id: int, warnings: Sequence[str]) -> None:
     """Keep what is doubtful about the source of a load, in place of what was kept before."""
     cursor.execute(query("note_warnings"), {"load_id": load_id, "warnings": list(warnings)})
+
+
+def note_trailer(cursor: Cursor, load_id: int, trailer: Mapping[str, object]) -> None:
+    """Keep what the trailers of a source state, and what was found."""
+    cursor.execute(query("note_trailer"), {"load_id": load_id, "trailer": json.dumps(trailer)})
 
 
 def own_load(cursor: Cursor, load_id: int) -> bool:

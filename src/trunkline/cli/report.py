@@ -197,6 +197,9 @@ def print_books(books: Sequence[Books]) -> None:
         print_line(line)
     for line in dict.fromkeys(_not_loaded(entry) for entry in books if entry.unknown_columns):
         print_line(line)
+    for entry in books:
+        if entry.trailer is not None and entry.trailer["agrees"]:
+            print_line(f"{entry.source}: its trailer agrees: {_stated(entry.trailer)}")
     hits, misses = (sum(entry["cache"][name] for entry in entries) for name in ("hits", "misses"))
     if hits or misses:
         print_line(f"cache: {_counted(hits, 'hit')}, {_counted(misses, 'miss', 'misses')}")
@@ -219,6 +222,11 @@ def read_as(layout: str, timezone: str, currency: str) -> str:
     stated = (("times in", timezone), ("amounts in", currency))
     said = ", ".join(f"{what} {value}" for what, value in stated if value)
     return f"read as {layout}" + (f": {said}" if said else "")
+
+
+def _stated(trailer: Mapping[str, Any]) -> str:
+    stated = ", ".join(f"{name} {one['stated']}" for name, one in trailer.items() if name != "agrees")
+    return stated or "nothing to compare"
 
 
 def _not_loaded(books: Books) -> str:

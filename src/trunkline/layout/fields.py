@@ -154,6 +154,10 @@ Name = Annotated[StrictStr, AfterValidator(check_name)]
 Zone = Annotated[StrictStr, AfterValidator(check_zone)]
 CurrencyCode = Annotated[StrictStr, AfterValidator(check_currency)]
 RegionCode = Annotated[StrictStr, AfterValidator(_check_region)]
+Pattern = Annotated[StrictStr, AfterValidator(_check_pattern)]
+Texts = Annotated[
+    tuple[StrictStr, ...], BeforeValidator(_as_tuple), WithJsonSchema({IN_WORDS: "text or list of texts"})
+]
 Formats = Annotated[
     tuple[StrictStr, ...],
     BeforeValidator(_as_tuple),
@@ -273,7 +277,7 @@ class TextField(FieldBase):
 
     type: Literal["text"]
     allowed: tuple[StrictStr, ...] | None = Field(default=None, description="The only texts that are not rejected.")
-    pattern: Annotated[StrictStr, AfterValidator(_check_pattern)] | None = Field(
+    pattern: Pattern | None = Field(
         default=None, description="Regular expression (RE2) that the whole text must match."
     )
     map: dict[StrictStr, StrictStr] | None = Field(

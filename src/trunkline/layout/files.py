@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from trunkline.errors import LayoutError
 from trunkline.layout.fields import FIELD_TYPES, Column, FieldBase, Part
 from trunkline.layout.model import Defaults, Dialect, Layout, SecondClock, SequenceRule, SkipRule, WidthRule
+from trunkline.layout.trailers import TrailerRule, TrailerTotal
 from trunkline.problems import Place, problems_of, suggestion
 
 __all__ = [
@@ -41,6 +42,7 @@ _PARTS: Final[Mapping[str, type[Part]]] = {
     "widths": WidthRule,
     "clocks": SecondClock,
     "sequence": SequenceRule,
+    "trailer": TrailerRule,
 }
 
 Table = dict[str, Any]
@@ -177,6 +179,8 @@ def _known_at(place: Place) -> Iterable[str]:
             return FIELD_TYPES
         case ("fields", int(), str(field_type)):
             return _keys(FIELD_TYPES[field_type])
+        case ("trailer", "totals", *_):
+            return _keys(TrailerTotal)
         case (str(part), *_):
             return _keys(_PARTS[part])
     return _keys(Layout)

@@ -33,6 +33,7 @@ from trunkline.layout.fields import (
     check_encoding,
 )
 from trunkline.layout.rules import SYSTEM, rule_problems
+from trunkline.layout.trailers import TrailerRule
 from trunkline.layout.versions import RESULT_VERSION, version_of
 
 _NOT_IN_RESULT = {"grammar", "name", "extends", "status", "partition", "sequence", "wrong_zone", "most_columns", "view"}
@@ -287,6 +288,7 @@ class Layout(Part):
     widths: tuple[WidthRule, ...] = Field(default=(), description="Files of other numbers of columns.")
     clocks: tuple[SecondClock, ...] = Field(default=(), description="Second clocks that prove zones.")
     sequence: SequenceRule | None = Field(default=None, description="Numbers that show what is missing.")
+    trailer: TrailerRule | None = Field(default=None, description="Lines that say what the source holds.")
     fields: tuple[AnyField, ...] = Field(description="The fields, in the order of the table's columns.")
 
     _system: str | None = PrivateAttr(default=None)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from trunkline.layout.fields import LONGEST_NAME
+from trunkline.layout.trailers import trailer_problems
 from trunkline.problems import suggestion
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def rule_problems(layout: Layout) -> Iterator[str]:
     yield from _sequence_problems(layout)
     yield from _position_problems(layout)
     yield from _clock_problems(layout)
+    yield from trailer_problems(layout)
 
 
 def _name_problems(layout: Layout) -> Iterator[str]:

@@ -33,6 +33,7 @@ from trunkline.books.writing import (
     find_unchanged,
     note_proof,
     note_reading,
+    note_trailer,
     note_warnings,
     terms_of,
     unchanged_books,
@@ -60,6 +61,7 @@ from trunkline.loading.staging import (
     staged_rows,
 )
 from trunkline.loading.tables import CallTable, ensure_call_table
+from trunkline.trailers import Counts
 from trunkline.transformation import RECORD_KEY, typed_totals
 
 if TYPE_CHECKING:
@@ -131,6 +133,8 @@ def load(
             note_warnings(cursor, opened.load_id, doubts)
             if verdict.is_proved:
                 note_proof(cursor, opened.load_id)
+            if verdict.trailer is not None:
+                note_trailer(cursor, opened.load_id, verdict.trailer)
             if isinstance(form := calls.attrs.get("form"), SourceForm):
                 note_reading(cursor, opened.load_id, form)
             _stage(cursor, table, layout, opened, typed, kept)
@@ -157,7 +161,14 @@ def _evidence(calls: pd.DataFrame, typed: TypedBlock, layout: Layout) -> Evidenc
     return Evidence(
         proofs=prove_clocks(typed.batch, layout),
         findings=findings if isinstance(findings, Findings) else Findings(),
+        counts=_counts(calls) if calls.attrs.get("whole") else None,
     )
+
+
+def _counts(calls: pd.DataFrame) -> Counts:
+    """Return the records of a whole source as they were when they were typed, whatever was taken out since."""
+    read, filtered, typed = (int(calls.attrs.get(name, 0)) for name in ("read", "filtered", "typed"))
+    return Counts(read=read, rejected=read - filtered - typed, filtered=filtered)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ select l.id, l.source, l.system, l.layout, l.call_table, l.timezone, l.tz_source
     l.conflicts, l.replaced, l.cache_hits, l.cache_misses, l.cache_bytes_read, l.cache_bytes_written, l.seconds,
     l.started_at, l.finished_at, l.published_seq,
     l.reloads, l.superseded_by, l.replays,
-    array(select c.id from trunkline.loads c where c.replays = l.id order by c.id) as replayed_by, l.program_version, l.warnings,
+    array(select c.id from trunkline.loads c where c.replays = l.id order by c.id) as replayed_by, l.program_version, l.warnings, l.trailer,
     (
         select coalesce(sum(t.loaded), 0)
         from trunkline.totals t where t.load_id = l.id and t.measure = 'duration_s'

@@ -28,6 +28,10 @@ update trunkline.loads set tz_source = 'proved' where id = %(load_id)s
 -- What is doubtful about a source and no reason to refuse it.
 update trunkline.loads set warnings = %(warnings)s where id = %(load_id)s
 
+-- name: note_trailer
+-- What the trailers of a source state, and what was found.
+update trunkline.loads set trailer = %(trailer)s where id = %(load_id)s
+
 -- name: resumable_loads
 -- Loads of this source that were begun and neither published nor given up, newest first.
 select id from trunkline.loads

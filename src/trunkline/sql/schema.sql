@@ -59,6 +59,7 @@ create table trunkline.loads (
     warnings text[] not null default '{}',  -- one line each, without values of records
     cache_bytes_read bigint not null default 0,
     cache_bytes_written bigint not null default 0,
+    trailer jsonb,  -- {"agrees": true, "count": {"stated": "2", "found": "2"}}
     constraint loads_not_negative check (least(read, loaded, duplicates, duplicates_in_source, rejected, filtered, conflicts, replaced) >= 0),
     constraint loads_balance check (status <> 'loaded' or read = loaded + duplicates + rejected + filtered),
     constraint loads_parts check (duplicates_in_source <= duplicates and conflicts <= rejected + duplicates and replaced <= loaded),

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from trunkline.engine import framed_source
+from trunkline.engine import framed_source, typed_of
 from trunkline.extraction import extract_block
 from trunkline.framing.scanning import Outcome, scan
-from trunkline.transformation import transform_block
 
 if TYPE_CHECKING:
     from trunkline.blocks import Block, TypedBlock
@@ -71,7 +70,7 @@ def _in_block(block: Block, reading: Reading, line: int) -> Reread:
         return replace(found, kind="blank line")
     if lines.outcomes[line] == Outcome.CONTINUED:
         return replace(found, kind="part of the record before")
-    typed = transform_block(extract_block(block, reading.header, reading.dialect), reading.layout)
+    typed = typed_of(block, extract_block(block, reading.header, reading.dialect), reading)
     for reject in typed.rejects.filter(pa.compute.equal(typed.rejects.column("line"), line)).to_pylist():
         return replace(found, kind="rejected", field=reject["field"], code=reject["code"])
     rows = np.flatnonzero(typed.lines == line)
