@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from trunkline.extraction import extract, extract_blocks
     from trunkline.layout.files import Layout, load_layout
     from trunkline.loading.load import load
-    from trunkline.runner import run
+    from trunkline.runner import check, run
     from trunkline.settings.resolution import Settings
+    from trunkline.tracing.findings import Verified
+    from trunkline.tracing.verifying import verify
     from trunkline.transformation import transform
 
 _HOMES = {
@@ -27,12 +29,15 @@ _HOMES = {
     "RejectTable": "blocks",
     "Settings": "settings.model",
     "TrunklineError": "errors",
+    "Verified": "tracing.findings",
+    "check": "runner",
     "extract": "extraction",
     "extract_blocks": "extraction",
     "load": "loading.load",
     "load_layout": "layout.files",
     "run": "runner",
     "transform": "transformation",
+    "verify": "tracing.verifying",
 }
 
 __all__ = [
@@ -42,13 +47,16 @@ __all__ = [
     "RejectTable",
     "Settings",
     "TrunklineError",
+    "Verified",
     "__version__",
+    "check",
     "extract",
     "extract_blocks",
     "load",
     "load_layout",
     "run",
     "transform",
+    "verify",
 ]
 
 

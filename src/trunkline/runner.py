@@ -75,6 +75,28 @@ def run(
         return run_sources(names, settings, servers, progress=progress or Watch(visible=False))
 
 
+def check(
+    sources: Sequence[str | os.PathLike[str]], settings: Settings, *, progress: ProgressPort | None = None
+) -> list[Books]:
+    """
+    Return the accounts that `run` would end with now, and write nothing that anybody sees.
+
+    Args:
+        sources: As for `run`.
+        settings: As for `run`.
+        progress: As for `run`.
+
+    Returns:
+        As `run` does; a source that would be loaded has no ``load_id``.
+
+    Raises:
+        SettingsError, LayoutError, DatabaseError, EmbeddedError: As `run` does.
+    """
+    with open_servers(settings) as servers:
+        names = [os.fspath(source) for source in sources]
+        return check_sources(names, settings, servers, progress=progress or Watch(visible=False))
+
+
 def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *, progress: ProgressPort) -> list[Books]:
     """Load sources on servers that are open already; see `run`."""
     sessions = Sessions(partial(connect_to_load, servers))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import trunkline
 from tests.call_logs import execute, granted_roles, record, run_on, write_log
 from trunkline import Settings
 from trunkline.books.reading import Which
@@ -255,3 +256,14 @@ def test_the_command_has_exit_codes_and_json(database_url, source, tmp_path, cap
     assert (one["status"], one["disagreements"]["missing"]) == ("disagrees", 1)
     assert ("missing", 5) in [(each["kind"], each.get("source_line")) for each in one["examples"]]
     assert command(["verify", str(tmp_path / "none.csv"), *arguments]) == 1
+
+
+def test_the_library_checks_runs_and_verifies(database_url, tmp_path):
+    """The three functions take the same sources and settings."""
+    settings = Settings(database_url=database_url, redis_url="none", layout="customer_call_logs")
+    paths = [Path(write_log(tmp_path / f"{n}.csv", [record(n), record(9)])) for n in range(2)]
+    checked, ran, proved = (do(paths, settings) for do in (trunkline.check, trunkline.run, trunkline.verify))
+
+    assert [(one.loaded, one.duplicates) for one in checked] == [(2, 0), (1, 1)]
+    assert [(one.loaded, one.duplicates) for one in ran] == [(2, 0), (1, 1)]
+    assert [(one.status, one.loaded, one.duplicates) for one in proved] == [("proved", 2, 0), ("proved", 1, 1)]

@@ -5,6 +5,7 @@ Writes nothing that anybody sees.  The records are compared by SQL in the databa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +21,9 @@ from trunkline.loading.publishing import take_turn
 from trunkline.loading.rehearsal import open_rehearsal, rehearse_rows
 from trunkline.loading.staging import StagedRows, staged_rows
 from trunkline.loading.tables import CallTable, find_call_table, planned_call_table
+from trunkline.progress import ProgressPort, Watch
 from trunkline.runner import connect_to_load, layout_in_force, worker_count
+from trunkline.servers import Servers, open_servers
 from trunkline.sources.source import Source, each_source
 from trunkline.tracing.findings import Findings, Verdict, Verified
 from trunkline.tracing.kept_rejects import KeptRejects
@@ -32,11 +35,31 @@ if TYPE_CHECKING:
 
     from trunkline.blocks import Block, TypedBlock
     from trunkline.layout.files import Layout
-    from trunkline.progress import ProgressPort
-    from trunkline.servers import Servers
     from trunkline.settings.resolution import Settings
 
 query = Queries("verifying")
+
+
+def verify(
+    sources: Sequence[str | os.PathLike[str]], settings: Settings, *, progress: ProgressPort | None = None
+) -> list[Verified]:
+    """
+    Read sources again, and prove where every record of them is.
+
+    Args:
+        sources: Paths, globs, folders, ``-`` or URLs.
+        settings: Those that the sources were loaded with.
+        progress: What to tell how far it is.
+
+    Returns:
+        One verdict per source, in order: ``proved``, ``disagrees``, ``not_loaded`` or ``failed``.
+
+    Raises:
+        SettingsError, LayoutError, DatabaseError, EmbeddedError: As `run` does.
+    """
+    with open_servers(settings) as servers:
+        names = [os.fspath(source) for source in sources]
+        return list(verify_sources(names, settings, servers, progress=progress or Watch(visible=False)))
 
 
 def verify_sources(
