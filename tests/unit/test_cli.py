@@ -122,7 +122,7 @@ def test_the_module_is_the_command_line():
         (["sample", "--nope"], "trunkline: no such option: --nope; see 'trunkline sample --help'"),
         (
             [*SAMPLE, "calls.csv", "--dirty", "2"],
-            "trunkline: found shares 2 dirty and 0 duplicates, expected 0 to 1 and no more than 1 together",
+            "trunkline: found shares 2 dirty, 0 duplicates, 0 conflicts, expected 0 to 1 and no more than 1 together",
         ),
         (
             [*SAMPLE, "-", "--json"],
