@@ -173,3 +173,19 @@ def test_an_encoding_that_is_stated_counts_everywhere(tmp_path):
     assert found.first is not None
     assert [call["destination"] for call in found.first.calls] == ["Nairobi"]
     assert proposed.dialect.encoding == "utf-16-le"
+
+
+def test_a_first_look_names_what_a_run_would_warn_of(tmp_path, capsys):
+    """A spreadsheet's damage shows before anything is loaded."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(
+        DIRTY.replace(b"customer_id", b"Customer_ID").replace(b"Nakuru", b"2.35E+11").replace(b"$0,", b"$0.")
+    )
+    code, out, _ = run(capsys, "inspect", str(path), "--layout", "customer_call_logs")
+
+    assert code == 0
+    assert "\nread the columns 'Customer_ID' as customer_id: letter case" in out
+    assert (
+        "\nspreadsheet damage: destination: numbers rounded as in 2.35E+11, their digits are lost (in 1 record)\n"
+        in out
+    )

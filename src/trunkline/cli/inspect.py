@@ -143,6 +143,8 @@ def _print_first(first: FirstCalls) -> None:
     by_code = ", ".join(f"{count:,} {code}" for code, count in first.rejected_by.items())
     rejected = f"{sum(first.rejected_by.values()):,} rejects" + (f": {by_code}" if by_code else "")
     print(f"\nin its first 64 KiB: {first.typed:,} calls, {rejected}")
+    for warning in first.warnings:
+        print(warning)
     for name, found in first.clocks.items():
         print(f"zone of {name}: {found.verdict.replace('_', ' ')}: {found.message}")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from trunkline.detect.first_rows import read_first_rows
 from trunkline.detect.proposal import propose_layout
 from trunkline.detect.recognition import chosen, judge_layout, rank_layouts, read_in
-from trunkline.errors import LayoutError, TrunklineError
-from trunkline.framing.dialect import SAMPLE_BYTES, resolve_dialect
+from trunkline.errors import LayoutError, RefusedError, TrunklineError
+from trunkline.framing.dialect import SAMPLE_BYTES, ends_with_cr_only, resolve_dialect
 from trunkline.layout.files import builtin_layouts, load_layout
 from trunkline.layout.header_search import dialect_of
 from trunkline.layout.model import Dialect
@@ -39,6 +39,7 @@ class FirstCalls:
         typed: How many of the sample's records are calls.
         rejected_by: How many are not, by reject code.
         clocks: What second clocks in the sample's records say about the zone, by the field that they check.
+        warnings: What a run would warn of, or refuse the source for: names of columns, traces of a spreadsheet.
     """
 
     calls: list[dict[str, Any]]
@@ -46,6 +47,7 @@ class FirstCalls:
     typed: int
     rejected_by: dict[str, int]
     clocks: dict[str, Judgement]
+    warnings: list[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +152,22 @@ def _first_calls(sample: bytes, layout: Layout, rows: int) -> FirstCalls:
         typed=len(calls),
         rejected_by=dict(sorted(Counter(rejects["code"]).items())),
         clocks=_clocks(calls, layout),
+        warnings=_warnings(calls, layout, sample),
     )
+
+
+def _warnings(calls: pd.DataFrame, layout: Layout, sample: bytes) -> list[str]:
+    from trunkline.layout.header_match import header_warnings
+    from trunkline.spreadsheet import judge_traces
+
+    form = calls.attrs["form"]
+    warnings = header_warnings(form.header, layout)
+    cr_only = ends_with_cr_only(sample, form.dialect)
+    try:
+        judge_traces(calls.attrs["findings"].traces, layout, form.header, cr_only=cr_only, warn=warnings.append)
+    except RefusedError as error:
+        warnings.append(error.message)
+    return warnings
 
 
 def _clocks(calls: pd.DataFrame, layout: Layout) -> dict[str, Judgement]:
