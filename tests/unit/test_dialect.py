@@ -83,10 +83,13 @@ def test_a_quote_must_be_one_in_most_lines_or_explain_more(line, quote):
         ("a,  b\n1,  2\n", False),
         ("a, b\n", False),
         ("City, Street\tnote\tmore\nVoi, 1\tx\ty\n", False),
+        ('"1","x", "y"\n"2","x", "y"\n', True),
+        ('"1","x", "y"\n"2","x","y"\n', False),
+        ('"1","say, ""y"""\n"2","say, ""y"""\n', False),
     ],
 )
 def test_a_blank_after_each_delimiter_belongs_to_it(text, blank_after):
-    """In the header and in most records; one blank elsewhere, or two, are data."""
+    """In the header and in most records, or else where only that makes records of them; other blanks are data."""
     assert resolve_dialect(text.encode()).blank_after == blank_after
 
 

@@ -44,10 +44,14 @@ def sniff(
     delimiters = _DELIMITERS if delimiter is None else (delimiter,)
     quotes = _QUOTES if quote is None else (quote,)
     best = _with_escape(lines, replace(plain, blank_after=bool(blank_after)), delimiters, quotes, escape)
+    if blank_after is not None:
+        return best.dialect
     spaced = [each for each in delimiters if each in _SPACED and _is_spaced(lines, each.encode())]
-    if blank_after is None and spaced:
-        other = _with_escape(lines, replace(plain, blank_after=True), spaced, quotes, escape)
-        if other.rank > best.rank or (other.rank == best.rank and other.delimiter == best.delimiter):
+    before_quotes = [each for each in delimiters if each in _SPACED and _has_blanks_before(lines, each, quotes)]
+    for some in filter(None, (spaced, before_quotes)):
+        other = _with_escape(lines, replace(plain, blank_after=True), some, quotes, escape)
+        alike = some is spaced and other.delimiter == best.delimiter  # as good, and it takes the blanks along
+        if other.rank > best.rank or (alike and other.rank == best.rank):
             best = other
     return best.dialect
 
@@ -63,6 +67,12 @@ def _is_spaced(lines: Sequence[bytes], delimiter: bytes) -> bool:
         for parts in (line.split(delimiter)[1:] for line in lines)
     ]
     return len(spaced) > 1 and spaced[0] and 2 * sum(spaced) > len(spaced)
+
+
+def _has_blanks_before(lines: Sequence[bytes], delimiter: str, quotes: Sequence[str]) -> bool:
+    """Return whether a blank stands between delimiter and quote in most lines, be it after one delimiter only."""
+    marks = [f"{delimiter} {quote}".encode() for quote in quotes if quote]
+    return any(2 * sum(mark in line for line in lines) > len(lines) for mark in marks)
 
 
 def _with_escape(
