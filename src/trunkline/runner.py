@@ -26,7 +26,9 @@ from trunkline.errors import (
     RefusedError,
     TrunklineError,
 )
+from trunkline.gathering import Gathering, are_many
 from trunkline.layout.files import load_layout
+from trunkline.layout.header_search import dialect_of
 from trunkline.loading.leftovers import give_up_abandoned, give_up_unneeded
 from trunkline.loading.tables import ensure_call_table, find_call_table, planned_call_table
 from trunkline.progress import ProgressPort, Watch
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from trunkline.layout.files import Layout
     from trunkline.loading.foreseen import Foreseen
     from trunkline.loading.tables import CallTable
+    from trunkline.pipeline import Job
     from trunkline.settings.resolution import Settings
 
 MOST_WORKERS = 4  # by default: more threads than this wait for each other and for PostgreSQL
@@ -101,7 +104,9 @@ def run_sources(sources: Sequence[str], settings: Settings, servers: Servers, *,
     """Load sources on servers that are open already; see `run`."""
     sessions = Sessions(partial(connect_to_load, servers))
     try:
-        each = _Run(settings=settings, servers=servers, sessions=sessions, progress=progress)
+        each = _Run(
+            settings=settings, servers=servers, sessions=sessions, progress=progress, layouts=_Layouts(settings)
+        )
         try:
             each.clear_up()
             return list(each.load_all(sources))
@@ -133,6 +138,29 @@ def connect_to_load(servers: Servers) -> Connection:
     return connection
 
 
+class _Layouts:
+    """
+    The layouts of many sources: found out once for those that begin with the same header.
+
+    A header that fits weighs more than the values behind it (`detect.recognition`), and to look at those of 10,000
+    records takes as long as to parse them all.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[bytes, Layout] = {}
+
+    def of(self, source: Source) -> Layout:
+        sample = b"" if self._settings.layout else source.sample()
+        header = sample.partition(b"\n")[0]
+        if header in self._known:
+            return self._known[header]
+        layout = layout_in_force(source, self._settings)
+        if not sample or (layout.dialect.header is not False and not dialect_of(sample, layout).skip_lines):
+            self._known[header] = layout
+        return layout
+
+
 @dataclass(kw_only=True, slots=True)
 class _Each(ABC):
     """What the sources of a run or a check share."""
@@ -149,23 +177,28 @@ class _Each(ABC):
             self.engine.close()
 
     def load_all(self, sources: Sequence[str]) -> Iterator[Books]:
-        for name, source in each_source(sources, allow_empty=self.settings.allow_empty):
-            books = _ended(name, source) if isinstance(source, TrunklineError) else self._load(source)
+        for books in self._each(sources):
             self.progress.finish(books)
             yield books
 
-    def _load(self, source: Source) -> Books:
+    def _each(self, sources: Sequence[str]) -> Iterator[Books]:
+        for name, source in each_source(sources, allow_empty=self.settings.allow_empty):
+            yield self._account(name, source)
+
+    def _account(self, name: str, source: Source | TrunklineError) -> Books:
+        return _ended(name, source) if isinstance(source, TrunklineError) else self._load(source, Attempts())
+
+    def _load(self, source: Source, attempts: Attempts) -> Books:
         """Return the account of one source; its errors are part of it."""
         self.progress.start(source.name, source.size)
         try:
-            return self._load_opened(source)
+            return self._load_opened(source, attempts)
         except TrunklineError as error:
             return _ended(source.name, error)
 
-    def _load_opened(self, source: Source) -> Books:
+    def _load_opened(self, source: Source, attempts: Attempts) -> Books:
         layout = layout_in_force(source, self.settings)
         content = Content(hash=source.content_hash(), bytes=source.size or 0)
-        attempts = Attempts()
         policy = retrying(attempts=1 if self.is_away else ATTEMPTS, on_retry=self.servers.on_retry)
         try:
             books = policy(self._attempt, source, layout, content, attempts)
@@ -185,13 +218,41 @@ class _Run(_Each):
     """A run, whose workers share sessions."""
 
     sessions: Sessions
+    layouts: _Layouts
 
     def clear_up(self) -> None:
         """Give up what killed runs left long ago."""
         with suppress(DatabaseError), self.sessions.borrow() as connection:  # the sources meet it, too, and tell it
             give_up_abandoned(connection)
 
+    def _each(self, sources: Sequence[str]) -> Iterator[Books]:
+        if self.settings.reload or not are_many(sources):
+            yield from _Each._each(self, sources)
+            return
+        small = Gathering(self._prepare, self._load, self.progress)
+        for name, source in each_source(sources, allow_empty=self.settings.allow_empty):
+            if isinstance(source, Source) and small.takes(source):
+                if small.is_full:
+                    yield from small.load()
+            else:
+                yield from small.load()
+                yield self._account(name, source)
+        yield from small.load()
+
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
+        found = self._unchanged_or_job(source, layout, content, attempts)
+        if isinstance(found, Books):
+            return found
+        from trunkline.pipeline import load_source  # pandas, numpy and pyarrow: only where there is work
+
+        return load_source(found, attempts)
+
+    def _prepare(self, source: Source, attempts: Attempts) -> Books | Job:
+        """Return the account of a source that is unchanged, else what is to be loaded."""
+        content = Content(hash=source.content_hash(), bytes=source.size or 0)
+        return self._unchanged_or_job(source, self.layouts.of(source), content, attempts)
+
+    def _unchanged_or_job(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books | Job:
         with self.sessions.borrow() as connection, connection.cursor() as cursor:
             cursor.execute("set local lock_timeout = '10s'")  # another attempt follows
             table = ensure_call_table(cursor, layout)
@@ -204,16 +265,11 @@ class _Run(_Each):
                     connection.commit()
                     give_up_unneeded(connection, terms, content.hash)
                     return unchanged_books(connection, load_id, source.name, attempts)
-        return self._load_changed(source, layout, content, attempts, table, terms)
-
-    def _load_changed(
-        self, source: Source, layout: Layout, content: Content, attempts: Attempts, table: CallTable, terms: Terms
-    ) -> Books:
-        from trunkline.pipeline import Job, load_source  # pandas, numpy and pyarrow: only where there is work
+        from trunkline.pipeline import Job  # as heavy
 
         if self.engine is None:
             self.engine = open_engine(self.settings, self.servers)
-        job = Job(
+        return Job(
             source=source,
             content=content,
             layout=layout,
@@ -227,7 +283,6 @@ class _Run(_Each):
             reload=self.settings.reload,
             workers=worker_count(self.settings),
         )
-        return load_source(job, attempts)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -26,7 +26,7 @@ def note_numbers(
     load_id: int,
     rule: SequenceRule | None,
     *,
-    staged: sql.Identifier,
+    staged: sql.Composable,
     aside: sql.Identifier,
     event_time: str | None,
 ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from trunkline.framing.records import Damage, split_record
+from trunkline.framing.records import width_of
 
 if TYPE_CHECKING:
     from trunkline.framing.dialect import Escape, ResolvedDialect
@@ -94,7 +94,15 @@ def _best(
     lines: Sequence[bytes], plain: ResolvedDialect, delimiters: Sequence[str], quotes: Sequence[str], escape: Escape
 ) -> _Reading:
     # max() takes the first of equals, and what is most usual is first.
-    return max((_with_quote(lines, plain, each, quotes, escape) for each in delimiters), key=lambda each: each.rank)
+    tried = _worth_trying(lines, delimiters)
+    return max((_with_quote(lines, plain, each, quotes, escape) for each in tried), key=lambda each: each.rank)
+
+
+def _worth_trying(lines: Sequence[bytes], delimiters: Sequence[str]) -> list[str]:
+    """Return the delimiters that are there, and the first one that is not: all of those explain the lines alike."""
+    text = b"\n".join(lines)
+    absent = [each for each in delimiters if each.encode() not in text]
+    return [each for each in delimiters if each not in absent[1:]]
 
 
 def _with_quote(
@@ -106,11 +114,12 @@ def _with_quote(
     The second quote takes the place of the first where it stands around fields in most lines, or makes more records
     of lines than it breaks.  A name such as O'Brien, or one field in quotes, is not enough.
     """
-    first, *others = (_Reading.of(lines, plain, delimiter, quote, escape) for quote in quotes)
-    for other in others:
-        mark = other.quote.encode()
+    first = _Reading.of(lines, plain, delimiter, quotes[0], escape)
+    for quote in quotes[1:]:
+        mark = quote.encode()
         if not any(mark in line for line in lines):
             continue
+        other = _Reading.of(lines, plain, delimiter, quote, escape)
         around = other.lines_with_quotes_around(lines)
         most = 2 * around >= len(lines) and around > first.lines_with_quotes_around(lines)
         gained = sum(mark in line for line, good, was in zip(lines, other.good, first.good, strict=True) if good > was)
@@ -137,8 +146,10 @@ class _Reading:
     @classmethod
     def of(cls, lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str, quote: str, escape: Escape) -> _Reading:
         dialect = replace(plain, delimiter=delimiter, quote=quote, escape=escape)
-        records = (split_record(line, dialect) for line in lines)
-        widths = [0 if isinstance(fields, Damage) else len(fields) for fields in records]
+        marks = delimiter.encode(), quote.encode()
+        if not any(marks[0] in line for line in lines):  # no width above one
+            return cls(dialect=dialect, usual=0, good=(False,) * len(lines))
+        widths = [width_of(line, *marks, dialect) for line in lines]
         counts = Counter(width for width in widths if width > 1)
         usual = max(counts, key=lambda width: (counts[width], width), default=0)
         good = tuple(width == usual > 0 for width in widths)
@@ -175,7 +186,8 @@ class _Reading:
 
     def lines_with_quotes_around(self, lines: Sequence[bytes]) -> int:
         """Return how many lines have a quote where a field begins and one where it or a later one ends."""
-        return sum(_has_quotes_around(line.split(self.delimiter.encode()), self.quote.encode()) for line in lines)
+        delimiter, mark = self.delimiter.encode(), self.quote.encode()
+        return sum(mark in line and _has_quotes_around(line.split(delimiter), mark) for line in lines)
 
     def explains(self, other: _Reading) -> bool:
         """Return whether this reading has enough good records more than *other*, and every good one of it."""

@@ -83,7 +83,7 @@ class TooManyRejectsError(RefusedError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Partition:
+class Partition:
     """A partition of the call table, as it is: bounds None where the call table is not partitioned."""
 
     oid: int
@@ -204,46 +204,49 @@ def _place(
         note_numbers(cursor, load.load_id, sequence, staged=staged.identifier, aside=aside, event_time=table.event_time)
 
     outcome = _Outcome()
-    partitions = _partitions(cursor, table)
+    partitions = partitions_of(cursor, table)
     merge = partial(_merge, cursor, table, load, on_conflict=on_conflict, sequence=sequence, outcome=outcome)
-    attachable = table.is_partitioned and not _replicated(cursor, table)
+    attachable = table.is_partitioned and not is_replicated(cursor, table)
     for staged in staged_tables(cursor, load.load_id):
-        touched = [p for p in partitions if _overlap(p, staged)]
+        touched = [p for p in partitions if overlap(p, staged)]
         if touched or not table.is_partitioned:
             outcome.replaced += merge(staged)
             outcome.relations.update(p.oid for p in touched)
             note(staged)
         elif attachable:
             note(staged)
-            outcome.relations.add(_attach(cursor, table, load, staged))
+            outcome.relations.add(attach(cursor, table, load, staged))
         else:
-            outcome.relations.add(_add_partition(cursor, table, load, staged))
+            outcome.relations.add(add_partition(cursor, table, load, staged))
             merge(staged)
             note(staged)
     if not table.is_partitioned:
-        outcome.relations.add(_oid(cursor, table.qualified))
+        outcome.relations.add(oid_of(cursor, table.qualified))
     return outcome
 
 
-def _partitions(cursor: Cursor, table: CallTable) -> list[_Partition]:
+def partitions_of(cursor: Cursor, table: CallTable) -> list[Partition]:
+    """Return the partitions that the call table has."""
     cursor.execute(query("partitions"), {"call_table": table.qualified})
-    return [_Partition(oid=oid, lower=lower, upper=upper) for oid, _, _, lower, upper in cursor.fetchall()]
+    return [Partition(oid=oid, lower=lower, upper=upper) for oid, _, _, lower, upper in cursor.fetchall()]
 
 
-def _overlap(partition: _Partition, staged: StagedTable) -> bool:
+def overlap(partition: Partition, staged: StagedTable) -> bool:
+    """Tell whether calls of a staged table may belong into a partition."""
     if partition.lower is None or partition.upper is None or staged.lower is None or staged.upper is None:
         return True
     return partition.lower < staged.upper and staged.lower < partition.upper
 
 
-def _replicated(cursor: Cursor, table: CallTable) -> bool:
+def is_replicated(cursor: Cursor, table: CallTable) -> bool:
     """Tell whether the table is in a logical publication: rows of attached tables do not reach subscribers."""
     cursor.execute(query("is_published_table"), {"call_table": table.qualified})
     row = cursor.fetchone()
     return bool(row and row[0])
 
 
-def _attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
+def attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
+    """Make a sealed table of *load* a partition of the call table, and return its number."""
     name = _partition_name(cursor, table, load, staged)
     index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
     cursor.execute(query("rename_index", index=index, name=sql.Identifier(index_name(name))))
@@ -254,7 +257,7 @@ def _attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTabl
     return _attach_relation(cursor, table, staged, name, bounded=True)
 
 
-def _add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
+def add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
     name = _partition_name(cursor, table, load, staged)
     relation = sql.Identifier(table.schema, name)
     cursor.execute(query("make_partition", relation=relation, table=table.identifier))
@@ -275,7 +278,7 @@ def _attach_relation(cursor: Cursor, table: CallTable, staged: StagedTable, name
     )
     if bounded:
         cursor.execute(query("settle_partition", relation=relation, name=sql.Identifier(BOUNDS_CHECK)))
-    return _oid(cursor, relation.as_string(cursor))
+    return oid_of(cursor, relation.as_string(cursor))
 
 
 def _partition_name(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> str:
@@ -323,7 +326,7 @@ def _merge(
             table=table.identifier,
             columns=identifiers(table.columns),
             s_columns=identifiers(table.columns, "s"),
-            sums=_named_measures(table),
+            sums=named_measures(table),
         ),
         names,
     )
@@ -378,7 +381,8 @@ def _bounds(table: CallTable, staged: StagedTable) -> sql.Composable:
     )
 
 
-def _named_measures(table: CallTable) -> sql.Composed:
+def named_measures(table: CallTable) -> sql.Composed:
+    """Return currency, duration_s and cost of inserted calls, by these names."""
     return sql.SQL(", ").join(
         sql.SQL("{} as {}").format(value, sql.Identifier(name)) for name, value in measures(table, None).items()
     )
@@ -433,7 +437,8 @@ def _three(rows: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
     return int(first), int(second), int(third)
 
 
-def _oid(cursor: Cursor, qualified: str) -> int:
+def oid_of(cursor: Cursor, qualified: str) -> int:
+    """Return the number of a relation."""
     cursor.execute("select %s::regclass::oid", (qualified,))
     row = cursor.fetchone()
     if row is None:

@@ -76,17 +76,22 @@ class StagedRows:
 
 def staged_rows(typed: TypedBlock, table: CallTable, *, first_line: int) -> StagedRows:
     """Return the rows of a block as they are copied, ordered by partition and, within one, by source line."""
-    batch = _with_lines(typed, first_line=first_line)
+    return in_runs(with_lines(typed, first_line=first_line), table)
+
+
+def in_runs(batch: pa.RecordBatch, table: CallTable) -> StagedRows:
+    """Return rows ordered by partition and, within one, as they come."""
     if not table.is_partitioned or batch.num_rows == 0:
         return StagedRows(batch=batch, runs=((None, 0, batch.num_rows),) if batch.num_rows else ())
-    starts = partition_starts(typed.batch.column(table.event_time), table.partition)
+    starts = partition_starts(batch.column(table.event_time), table.partition)
     if not (starts[1:] >= starts[:-1]).all():
         order = np.argsort(starts, kind="stable")
         batch, starts = batch.take(pa.array(order)), starts[order]
     return StagedRows(batch=batch, runs=tuple(_runs(starts)))
 
 
-def _with_lines(typed: TypedBlock, *, first_line: int) -> pa.RecordBatch:
+def with_lines(typed: TypedBlock, *, first_line: int) -> pa.RecordBatch:
+    """Return the calls of a block with their lines in the source."""
     columns = {name: typed.batch.column(name) for name in typed.batch.schema.names if name != "record_key"}
     columns["source_line"] = pa.array(typed.lines + first_line)
     columns["record_key"] = typed.batch.column("record_key")
@@ -219,7 +224,7 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
     """
     cursor.execute("savepoint before_index")
     try:
-        _index(cursor, table, staged)
+        index(cursor, table, staged)
     except pg_errors.UniqueViolation:
         cursor.execute("rollback to savepoint before_index")
         settle_source(
@@ -230,21 +235,8 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
             repeats=repeats_table(load_id),
             on_conflict=on_conflict,
         )
-        _index(cursor, table, staged)
-    if staged.lower is not None:
-        cursor.execute(
-            query(
-                "bound_staged",
-                staged=staged.identifier,
-                name=sql.Identifier(BOUNDS_CHECK),
-                event_time=sql.Identifier(str(table.event_time)),
-                lower=sql.Literal(staged.lower),
-                upper=sql.Literal(staged.upper),
-            )
-        )
-        cursor.execute(
-            query("forget_on_change", table=staged.identifier)
-        )  # the parent's does not fire for its own name
+        index(cursor, table, staged)
+    bound(cursor, table, staged)
     cursor.execute(
         query("sum_staged", staged=staged.identifier, **measures(table, "s")),
         {"load_id": load_id, "relation": staged.relation},
@@ -253,12 +245,30 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
     cursor.execute(query("mark_sealed"), {"load_id": load_id, "relation": staged.relation})
 
 
+def bound(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
+    """State the bounds of a staged table, and have changes of it noticed, as of every partition."""
+    if staged.lower is None:
+        return
+    cursor.execute(
+        query(
+            "bound_staged",
+            staged=staged.identifier,
+            name=sql.Identifier(BOUNDS_CHECK),
+            event_time=sql.Identifier(str(table.event_time)),
+            lower=sql.Literal(staged.lower),
+            upper=sql.Literal(staged.upper),
+        )
+    )
+    cursor.execute(query("forget_on_change", table=staged.identifier))  # the parent's does not fire for its own name
+
+
 def index_name(relation: str) -> str:
     """Return the name of the unique index of a staged table or a partition."""
     return f"{relation}_key"
 
 
-def _index(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
+def index(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
+    """Build the unique index of a staged table; fails where two calls have one key."""
     cursor.execute(
         query(
             "index_staged",

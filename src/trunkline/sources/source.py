@@ -74,6 +74,12 @@ class Source:
         """Where other programs can read ranges of these very bytes, credentials included; None where they cannot."""
         return self._stored.location if self._archive is None and self._compression is None else None
 
+    def kept(self) -> Self | None:
+        """Return this source once more, to be read when this one is closed; None if it is no file of its own."""
+        if self._archive is not None or not self._stored.can_change:
+            return None
+        return type(self)(self.name, self._stored.kept())
+
     def content_hash(self) -> str:
         """
         Return the BLAKE3 hash, in hex, of the bytes as stored; of a zip archive, of the member's.

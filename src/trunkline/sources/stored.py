@@ -77,6 +77,12 @@ class Stored:
         """Close the file; what was spooled is deleted."""
         self._file.close()
 
+    def kept(self) -> Self:
+        """Return the same opened file, to be closed for itself; only of one at a path."""
+        copy = type(self)(self.name, os.fdopen(os.dup(self._file.fileno()), "rb"), path=self._path)
+        copy._opened = self._opened
+        return copy
+
     @property
     def can_change(self) -> bool:
         """Whether others may write to it; nobody knows of a temporary copy."""

@@ -220,6 +220,13 @@ select %(load_id)s, %(relation)s, {currency}, count(*), coalesce(sum({duration_s
 from {staged} s
 group by 3
 
+-- name: sum_joint
+-- Sum a staged table of several loads into the books' side of their balance.
+insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
+select s.load_id, %(relation)s, {currency}, count(*), coalesce(sum({duration_s}), 0), coalesce(sum({cost}), 0)
+from {staged} s
+group by 1, 3
+
 -- name: mark_sealed
 -- A staged table is ready to be published.
 update trunkline.staged set sealed = true where load_id = %(load_id)s and relation = %(relation)s
@@ -357,6 +364,24 @@ insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_
 select %(load_id)s, %(relation)s, currency, count(*), coalesce(sum(duration_s), 0), coalesce(sum(cost), 0)
 from added
 group by currency
+
+-- name: forget_staged_sums
+-- Forget the sums of a staged table of several loads that is merged after all.
+delete from trunkline.staged_sums where relation = %(relation)s
+
+-- name: merge_joint
+-- Insert staged calls of several loads, none of which the call table may have, and sum what was inserted.
+with added as (
+    insert into {table} ({columns}) select {columns} from {staged} returning load_id, {sums}
+)
+insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
+select load_id, %(relation)s, currency, count(*), coalesce(sum(duration_s), 0), coalesce(sum(cost), 0)
+from added
+group by load_id, currency
+
+-- name: forget_sums
+-- Forget what was summed for loads that are published.
+delete from trunkline.staged_sums where load_id = any (%(load_ids)s)
 
 -- name: conflicts
 -- The conflicts of a load that are to be rejected.

@@ -1,0 +1,212 @@
+"""Several small loads staged and published together, in one transaction: what a single one costs is paid once.
+
+Only calls that are new are loaded this way.  Whatever is to be set aside, a duplicate or a conflict, violates a unique
+index, and the transaction is rolled back: then each source is loaded for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from psycopg2 import sql
+
+from trunkline.books.sequences import note_name, note_numbers
+from trunkline.books.settling import settle_read_again
+from trunkline.books.writing import Content, OpenLoad, Terms, check_terms, close_loaded, find_unchanged
+from trunkline.database.connection import LockSpace
+from trunkline.database.queries import Queries
+from trunkline.errors import DatabaseBusyError
+from trunkline.loading.publishing import (
+    Partition,
+    add_partition,
+    attach,
+    is_replicated,
+    named_measures,
+    oid_of,
+    overlap,
+    partitions_of,
+)
+from trunkline.loading.staged_tables import StagedTable, aside_table, drop_stage
+from trunkline.loading.staging import (
+    bound,
+    check_partition_count,
+    copy_rows,
+    in_runs,
+    index,
+    make_staged,
+    measures,
+    partitions_there,
+)
+from trunkline.loading.tables import CallTable, identifiers
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from trunkline.layout.model import SequenceRule
+
+query = Queries("loading")
+
+ROWS_AT_ONCE = 100_000  # bounds the memory, and keeps small the number of COPY where each source has calls of many days
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JointLoad:
+    """One of the loads: what its books say, and the partitions that its calls fall into."""
+
+    load: OpenLoad
+    terms: Terms
+    content: Content
+    starts: set[date | None] = field(default_factory=set)
+
+
+class JointStage:
+    """The staged tables that several loads share, in the caller's transaction; they belong to the first of them."""
+
+    def __init__(self, cursor: Cursor, table: CallTable, *, system: str) -> None:
+        self._cursor = cursor
+        self._table = table
+        self._system = system
+        self._there = partitions_there(cursor, table)
+        self._staged: dict[date | None, StagedTable] = {}
+        self._waiting: list[tuple[JointLoad, pa.RecordBatch]] = []
+        self._sealed: set[date | None] = set()
+        self.loads: list[JointLoad] = []
+
+    @property
+    def owner(self) -> OpenLoad:
+        """The load whose staged tables they are."""
+        return self.loads[0].load
+
+    def open(self, load: JointLoad) -> None:
+        """Begin with the next load."""
+        if not self.loads:
+            self._cursor.execute(query("make_aside", aside=aside_table(load.load.load_id)))
+        self.loads.append(load)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Stage calls of the load that was begun last, which have their lines; they may wait for those of others."""
+        load = self.loads[-1]
+        ids = pa.repeat(pa.scalar(load.load.load_id, pa.int64()), rows.num_rows)
+        self._waiting.append((load, rows.append_column("load_id", ids)))
+        if sum(batch.num_rows for _, batch in self._waiting) >= ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Copy the calls that wait."""
+        for load, batch in self._waiting:
+            load.starts.update(start for start, _, _ in in_runs(batch, self._table).runs)
+        waiting = [batch for _, batch in self._waiting if batch.num_rows]
+        self._waiting = []
+        if not waiting:
+            return
+        (whole,) = pa.Table.from_batches(waiting).combine_chunks().to_batches()
+        rows = in_runs(whole, self._table)
+        missing = [start for start, _, _ in rows.runs if start not in self._staged]
+        check_partition_count({*self._staged, *missing}, self._there)
+        self._staged |= make_staged(self._cursor, self._table, self.owner.load_id, missing, system=self._system)
+        copy_rows(self._cursor, self._table, rows, self._staged)
+
+    def seal(self) -> None:
+        """Make the staged tables whose partition does not exist ready to be attached."""
+        self._cursor.execute("set local maintenance_work_mem = '128MB'")
+        self._cursor.execute("set local default_statistics_target = 3")  # as for a load of its own
+        partitions = partitions_of(self._cursor, self._table)
+        for start, staged in self._staged.items():
+            if self._is_new(partitions, staged):
+                self._seal(staged)
+                self._sealed.add(start)
+
+    def _is_new(self, partitions: Sequence[Partition], staged: StagedTable) -> bool:
+        return self._table.is_partitioned and not any(overlap(there, staged) for there in partitions)
+
+    def _seal(self, staged: StagedTable) -> None:
+        index(self._cursor, self._table, staged)
+        bound(self._cursor, self._table, staged)
+        names = {"staged": staged.identifier, **measures(self._table, "s")}
+        self._cursor.execute(query("sum_joint", **names), {"relation": staged.relation})
+        columns = identifiers(self._table.value_columns)
+        self._cursor.execute(query("analyze_relation", relation=staged.identifier, columns=columns))
+
+    def publish(self, *, sequence: SequenceRule | None) -> None:
+        """
+        Attach or merge the staged tables, and write the books of all loads; the caller has its turn.
+
+        Raises:
+            DatabaseBusyError: If another run was quicker, with one of the contents or with a partition.
+            ReloadNeededError: If the call table holds this system's calls on other terms.
+        """
+        self._check_contents()
+        check_terms(self._cursor, self._table, self.loads[0].terms, ())
+        for load in self.loads:
+            self._note_numbers(load, sequence)
+        relations = self._place()
+        self._cursor.execute(query("publish_order"), {"space": LockSpace.BOOKS})
+        for load in self.loads:
+            self._write_books(load, {oid for start in load.starts for oid in relations[start]}, sequence)
+        drop_stage(self._cursor, self.owner.load_id)
+        self._cursor.execute(query("forget_sums"), {"load_ids": [load.load.load_id for load in self.loads]})
+
+    def _check_contents(self) -> None:
+        for load in self.loads:
+            if find_unchanged(self._cursor, load.terms, load.content.hash) is not None:
+                raise DatabaseBusyError("another run loaded the same")
+
+    def _place(self) -> dict[date | None, set[int]]:
+        """Return the relations that the calls of each staged table are in now."""
+        partitions = partitions_of(self._cursor, self._table)
+        attachable = not is_replicated(self._cursor, self._table)
+        return {start: self._place_one(partitions, start, attachable=attachable) for start in self._staged}
+
+    def _place_one(self, partitions: Sequence[Partition], start: date | None, *, attachable: bool) -> set[int]:
+        staged = self._staged[start]
+        is_new = self._is_new(partitions, staged)
+        if is_new != (start in self._sealed):
+            raise DatabaseBusyError("another run made or removed the same partition")
+        if is_new and attachable:
+            return {attach(self._cursor, self._table, self.owner, staged)}
+        added = {add_partition(self._cursor, self._table, self.owner, staged)} if is_new else set()
+        self._merge(staged)
+        if not self._table.is_partitioned:
+            return {oid_of(self._cursor, self._table.qualified)}
+        return added | {there.oid for there in partitions if overlap(there, staged)}
+
+    def _merge(self, staged: StagedTable) -> None:
+        self._cursor.execute(query("forget_staged_sums"), {"relation": staged.relation})
+        self._cursor.execute(
+            query(
+                "merge_joint",
+                staged=staged.identifier,
+                table=self._table.identifier,
+                columns=identifiers(self._table.columns),
+                sums=named_measures(self._table),
+            ),
+            {"relation": staged.relation},
+        )
+
+    def _note_numbers(self, load: JointLoad, sequence: SequenceRule | None) -> None:
+        for start in load.starts:
+            own = sql.SQL("(select * from {} where load_id = {})")
+            note_numbers(
+                self._cursor,
+                load.load.load_id,
+                sequence,
+                staged=own.format(self._staged[start].identifier, sql.Literal(load.load.load_id)),
+                aside=aside_table(self.owner.load_id),
+                event_time=self._table.event_time,
+            )
+
+    def _write_books(self, load: JointLoad, relations: Iterable[int], sequence: SequenceRule | None) -> None:
+        load_id = load.load.load_id
+        note_name(self._cursor, load_id, sequence, load.terms.source)
+        self._cursor.execute(
+            query("add_partitions"),
+            {"load_id": load_id, "call_table": self._table.qualified, "relations": sorted(relations)},
+        )
+        nothing = aside_table(self.owner.load_id)
+        self._cursor.execute(query("add_totals", aside=nothing), {"load_id": load_id})
+        close_loaded(self._cursor, load.load, load.content, set_aside=(0, 0, 0), replaced=0)
+        settle_read_again(self._cursor, load_id)

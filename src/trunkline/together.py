@@ -1,0 +1,219 @@
+"""Many small sources at once: worked on side by side, then staged and published together, in one transaction.
+
+A load of its own takes a dozen commits and some tables that are made and dropped.  Each source still has its own
+books, and is there as a whole or not at all.  What cannot be loaded this way, since it is to be refused, or has calls
+that are there already, is left to `pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from time import perf_counter, thread_time
+from typing import TYPE_CHECKING, TypeVar
+
+from trunkline.blocks import RawRecords
+from trunkline.books.account import Seconds
+from trunkline.books.reading import show_load
+from trunkline.books.writing import Costs, add_costs, begin_load, note_proof, note_reading, note_trailer, note_warnings
+from trunkline.clock_proof import ClockProofs, prove_clocks
+from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, identity_of
+from trunkline.errors import TrunklineError
+from trunkline.evidence import Evidence, Verdict, judge_source
+from trunkline.findings import Findings
+from trunkline.framing.cutting import SourceForm, frame
+from trunkline.framing.dialect import ends_with_cr_only
+from trunkline.framing.scanning import bounds_in
+from trunkline.layout.header_match import left_out, match_header
+from trunkline.layout.header_search import dialect_of
+from trunkline.loading.joint import JointLoad, JointStage
+from trunkline.loading.publishing import take_turn
+from trunkline.loading.staging import add_block, add_rejects, with_lines
+from trunkline.trailers import Counts
+from trunkline.transformation import typed_totals
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+    from trunkline.blocks import Block
+    from trunkline.books.account import Books
+    from trunkline.books.writing import Attempts
+    from trunkline.pipeline import Job
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_BLOCKS = 2  # of a small source; what decompresses to more is not small
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Worked:
+    """A source whose calls are typed and ready to be staged."""
+
+    form: SourceForm
+    reading: Reading
+    blocks: tuple[tuple[Block, str, WorkedBlock], ...]
+    warnings: tuple[str, ...]
+    verdict: Verdict
+    unknown_columns: tuple[str, ...]
+
+
+def load_together(jobs: Sequence[Job], attempts: Sequence[Attempts]) -> list[Books | None]:
+    """
+    Load sources on the same terms, of different contents that are not loaded yet.
+
+    Args:
+        jobs: In the order in which they would be loaded one by one.
+        attempts: One for each; learn what it cost, and which load it is, in case the reply to COMMIT is lost.
+
+    Returns:
+        The books of each, None for those that have to be loaded for themselves; in their place, nothing was done.
+    """
+    first = jobs[0]
+    try:
+        with first.sessions.borrow() as connection:
+            with connection.cursor() as cursor:
+                cursor.execute("set transaction isolation level read committed")
+                books = _load(cursor, jobs, attempts)
+            connection.commit()
+    except TrunklineError:  # whichever source it is about: loaded for itself, it says so
+        return [None] * len(jobs)
+    for job, loaded in zip(jobs, books, strict=True):
+        for warning in loaded.warnings if loaded else ():
+            job.warn(f"{job.source.name}: {warning}")
+    return books
+
+
+def _load(cursor: Cursor, jobs: Sequence[Job], attempts: Sequence[Attempts]) -> list[Books | None]:
+    first = jobs[0]
+    stage = JointStage(cursor, first.table, system=first.terms.system)
+    loads: list[JointLoad | None] = []
+    with ThreadPoolExecutor(first.engine.at_once, thread_name_prefix="trunkline") as executor:
+        worked = _in_order(executor, _work, jobs, in_work=first.engine.at_once + BLOCKS_WAITING)
+        for job, attempt, each in zip(jobs, attempts, worked, strict=True):
+            loads.append(None if each is None else _stage(cursor, stage, job, attempt, each))
+    if stage.loads:
+        stage.flush()
+        stage.seal()
+        take_turn(cursor, first.table, first.warn)
+        stage.publish(sequence=first.layout.sequence)
+    return [
+        None if load is None else _books(cursor, load, attempt) for load, attempt in zip(loads, attempts, strict=True)
+    ]
+
+
+def _work(job: Job) -> _Worked | None:
+    """Return the calls of a source, None where it is not small, or would be refused."""
+    try:
+        worked = _worked(job)
+    except TrunklineError:
+        return None
+    counts = _counted(worked.blocks)
+    typed = counts.read - counts.rejected - counts.filtered
+    is_refused = job.max_rejects is not None and not job.max_rejects.allows(counts.rejected, counts.read)
+    if len(worked.blocks) > MOST_BLOCKS or is_refused or (counts.rejected and not typed):
+        return None
+    return worked
+
+
+def _counted(blocks: Sequence[tuple[Block, str, WorkedBlock]]) -> Counts:
+    typed = [worked.typed for _, _, worked in blocks]
+    return Counts(
+        read=sum(block.read for block in typed),
+        rejected=sum(block.rejects.num_rows for block in typed),
+        filtered=sum(block.filtered for block in typed),
+    )
+
+
+def _worked(job: Job) -> _Worked:
+    sample = job.source.sample()
+    dialect = dialect_of(sample, job.layout)
+    framed = frame(job.source.chunks(), dialect)
+    match_header(framed.header, job.layout)
+    reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
+    blocks, proofs, findings = [], ClockProofs(), Findings()
+    for block in islice(framed.blocks, MOST_BLOCKS + 1):
+        identity = identity_of(block, reading)
+        worked = job.engine.work(job.source, block, identity, reading)
+        findings += worked.typed.findings
+        proofs += prove_clocks(worked.typed.batch, job.layout)
+        blocks.append((block, identity, worked))
+    job.source.check_unchanged()
+    warnings = list(job.source.doubts)
+    evidence = Evidence(
+        skip_lines=dialect.skip_lines,
+        header=framed.header,
+        proofs=proofs,
+        findings=findings,
+        cr_only=ends_with_cr_only(sample, dialect),
+        counts=_counted(blocks),
+    )
+    verdict = judge_source(evidence, job.layout, warn=warnings.append)
+    return _Worked(
+        form=SourceForm.of(framed, dialect),
+        reading=reading,
+        blocks=tuple(blocks),
+        warnings=tuple(warnings),
+        verdict=verdict,
+        unknown_columns=left_out(framed.header, job.layout),
+    )
+
+
+def _stage(cursor: Cursor, stage: JointStage, job: Job, attempts: Attempts, worked: _Worked) -> JointLoad:
+    """Open the books of a source, and stage its calls."""
+    load = begin_load(cursor, job.terms, content=job.content, resume_key=None)
+    attempts.load_ids.append(load.load_id)
+    attempts.unknown_columns = worked.unknown_columns
+    note_reading(cursor, load.load_id, worked.form)
+    if worked.warnings:
+        note_warnings(cursor, load.load_id, worked.warnings)
+    if worked.verdict.is_proved:
+        note_proof(cursor, load.load_id)
+    if worked.verdict.trailer is not None:
+        note_trailer(cursor, load.load_id, worked.verdict.trailer)
+    joint = JointLoad(load=load, terms=job.terms, content=job.content)
+    stage.open(joint)
+    began = thread_time()
+    for block, identity, each in worked.blocks:
+        records = RawRecords([block], bounds_in(worked.reading.dialect, len(worked.reading.header)))
+        add_rejects(cursor, load.load_id, each.typed.rejects, first_line=block.first_line, records=records)
+        totals = typed_totals(each.typed.batch, job.layout)
+        add_block(cursor, load.load_id, block, each.typed, identity=identity, totals=totals)
+        stage.add(with_lines(each.typed, first_line=block.first_line))
+        job.progress.advance(len(block.data), block.lines)
+        attempts.costs += each.costs
+    attempts.costs += Costs(load_s=thread_time() - began)
+    return joint
+
+
+def _books(cursor: Cursor, load: JointLoad, attempts: Attempts) -> Books:
+    costs = attempts.costs
+    seconds = Seconds(
+        extract=costs.extract_s,
+        transform=costs.transform_s,
+        load=costs.load_s,
+        total=perf_counter() - attempts.began,
+    )
+    add_costs(cursor, load.load.load_id, costs.cache, seconds)
+    books = show_load(cursor.connection, load.load.load_id).books
+    return replace(books, unknown_columns=attempts.unknown_columns)
+
+
+def _in_order(
+    executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], *, in_work: int
+) -> Iterator[Result]:
+    """Yield the result of *work* on each item in their order, with at most *in_work* of them waiting or in work."""
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(executor.submit(work, item))
+            if len(pending) >= in_work:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

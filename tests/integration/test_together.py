@@ -1,0 +1,206 @@
+"""Many small sources in one run: each has the books and calls that it would have alone, at the cost of one."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from functools import partial
+
+import pytest
+
+from tests.call_logs import check_books, execute, record, run_on, write_log
+from tests.faults import CutAt, DropCommitReply, Proxy, Trigger
+from trunkline import runner, together
+from trunkline.database.connection import connect
+from trunkline.database.retrying import retrying
+from trunkline.database.schema import migrate
+from trunkline.progress import Watch
+from trunkline.servers import open_servers
+from trunkline.settings.resolution import Settings
+
+# All that a load leaves, but for numbers, clocks and costs, load by load in the order of their sources.
+LEFT = {
+    "loads": """
+        select to_jsonb(l) - array['id', 'token', 'seconds', 'started_at', 'finished_at', 'published_seq', 'resume_key']
+        from trunkline.loads l order by source""",
+    "calls": """
+        select to_jsonb(c) - 'load_id', l.source
+        from customer_call_logs c join trunkline.loads l on l.id = c.load_id order by l.source, c.source_line""",
+    "blocks": """
+        select to_jsonb(b) - 'load_id', source
+        from trunkline.blocks b join trunkline.loads l on l.id = load_id order by source""",
+    "rejects": """
+        select source_line, byte_offset, raw::text, field, code, regexp_replace(message, 'load \\d+', 'load'), source
+        from trunkline.rejects r join trunkline.loads l on l.id = load_id order by source, source_line""",
+    "totals": """
+        select measure, t.currency, typed, t.loaded, t.duplicates, t.conflicts, source
+        from trunkline.totals t join trunkline.loads l on l.id = load_id order by source, measure""",
+    "readings": """
+        select preamble::text, header, dialect, source
+        from trunkline.readings r join trunkline.loads l on l.id = load_id order by source""",
+    "partitions": """
+        select relation::regclass::text, source
+        from trunkline.load_partitions p join trunkline.loads l on l.id = load_id order by source, 1""",
+}
+
+
+def left_by(url):
+    """Return what loads left, by kind."""
+    return {kind: execute(url, query) for kind, query in LEFT.items()}
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """Ten logs of some calls each, over several days; two have a record that is rejected."""
+    bad = {3: ["x,$1.20,Nairobi,2022-01-01 08:00:00,00:01:00"], 7: ["7,$1"]}
+    return [
+        write_log(
+            tmp_path / f"{n}.csv", [*bad.get(n, []), *(record(10 * n + i, day=1 + (n + i) % 3) for i in range(4))]
+        )
+        for n in range(10)
+    ]
+
+
+@pytest.fixture
+def other_url(empty_database_url):
+    """A second database with the schema of the books."""
+    with closing(connect(empty_database_url)) as connection:
+        migrate(connection)
+    return empty_database_url
+
+
+@pytest.fixture
+def joint(monkeypatch):
+    """How many sources were loaded together, each time that it was tried."""
+    counts: list[int] = []
+    load_together = together.load_together
+
+    def count(jobs, attempts):
+        books = load_together(jobs, attempts)
+        counts.append(sum(each is not None for each in books))
+        return books
+
+    monkeypatch.setattr(together, "load_together", count)
+    return counts
+
+
+def account(books):
+    """Return what two runs of the same sources have in common."""
+    return [(each.source, each.status, each.read, each.loaded, each.rejected_by, each.totals) for each in books]
+
+
+def test_each_is_loaded_as_it_would_be_alone(database_url, other_url, logs, joint):
+    """Calls, books, rejects and where all of it is: the same as after as many runs of one source each."""
+    books = run_on(database_url, *logs)
+    alone = [each for log in logs for each in run_on(other_url, log)]
+
+    assert joint == [10]
+    assert account(books) == account(alone)
+    assert left_by(database_url) == left_by(other_url)
+    check_books(database_url)
+
+
+def test_they_are_merged_into_partitions_that_exist(database_url, tmp_path, logs, joint):
+    """New calls of days that are there already."""
+    run_on(database_url, write_log(tmp_path / "before.csv", [record(500, day=day) for day in (1, 2)]))
+    books = run_on(database_url, *logs)
+
+    assert joint == [10]
+    assert [each.loaded for each in books] == [4] * 10
+    assert execute(database_url, "select count(*) from customer_call_logs") == [(42,)]
+    check_books(database_url)
+
+
+@pytest.mark.parametrize(
+    ("records", "status", "counts"),
+    [
+        ([record(0), record(200)], "loaded", (1, 1)),  # its first call is in another of the files
+        ([record(200), record(200)], "loaded", (1, 1)),
+        ([record(0, cost="7.00"), record(200)], "loaded", (1, 0)),  # a conflict
+        (["x", "y"], "refused", (0, 0)),
+        ([], "loaded", (0, 0)),
+    ],
+)
+def test_what_is_not_new_is_loaded_alone(database_url, other_url, tmp_path, logs, records, status, counts):
+    """Duplicates, conflicts and refusals end as in runs of one source each, whoever else is in the run."""
+    logs.append(write_log(tmp_path / "z.csv", records))
+    books = run_on(database_url, *logs)
+    alone = [each for log in logs for each in run_on(other_url, log)]
+
+    assert account(books) == account(alone)
+    assert (books[-1].status, (books[-1].loaded, books[-1].duplicates)) == (status, counts)
+    left, expected = left_by(database_url), left_by(other_url)
+    assert left == expected
+    check_books(database_url)
+
+
+def test_the_same_content_twice_is_unchanged(database_url, tmp_path, logs, joint):
+    """Whether it came in this run or in one before."""
+    (tmp_path / "again.csv").write_text((tmp_path / "2.csv").read_text())
+    first = run_on(database_url, *logs, str(tmp_path / "again.csv"))
+    second = run_on(database_url, *logs)
+
+    assert [each.status for each in first] == ["loaded"] * 10 + ["unchanged"]
+    assert first[-1].load_id == first[2].load_id
+    assert [(each.status, each.load_id) for each in second] == [("unchanged", each.load_id) for each in first[:10]]
+    assert joint == [10]
+    check_books(database_url)
+
+
+def test_too_many_rejects_refuse_one_source(database_url, logs, joint):
+    """The others are loaded, together."""
+    books = run_on(database_url, *logs, max_rejects="0")
+
+    assert [each.status for each in books] == ["refused" if n in (3, 7) else "loaded" for n in range(10)]
+    assert joint == [8]
+    check_books(database_url)
+
+
+def test_a_source_that_is_not_there_costs_the_others_nothing(database_url, tmp_path, logs):
+    """It has its place among the accounts."""
+    books = run_on(database_url, *logs[:5], str(tmp_path / "nowhere.csv"), *logs[5:])
+
+    assert [each.status for each in books] == ["loaded"] * 5 + ["failed"] + ["loaded"] * 5
+    check_books(database_url)
+
+
+def test_few_sources_are_loaded_alone(database_url, logs, joint):
+    """Where it saves little, nothing is done together, and each source is there as soon as it is loaded."""
+    books = run_on(database_url, *logs[:4])
+
+    assert (len(books), joint) == (4, [])
+
+
+@contextmanager
+def run_behind(url, gate, logs):
+    """Run through a proxy that *gate* rules."""
+    with Proxy.before_postgres(url) as proxy:
+        settings = Settings(database_url=proxy.url, redis_url="none", layout="customer_call_logs", workers=2)
+        with open_servers(settings, {}, warn=lambda _: None) as servers:
+            servers.connect().close()  # the session that is open already does not know the gate
+            proxy.gate = gate
+            yield runner.run_sources(logs, settings, servers, progress=Watch(visible=False))
+
+
+@pytest.mark.parametrize(
+    "words", [b"insert into trunkline.readings", b"copy ", b"create unique index", b"attach partition"]
+)
+def test_a_connection_that_is_lost_costs_nothing(database_url, logs, monkeypatch, words):
+    """Nothing is half there, and the sources are loaded after all."""
+    monkeypatch.setattr(runner, "retrying", partial(retrying, sleep=lambda _: None))
+    with run_behind(database_url, partial(CutAt, words, Trigger()), logs) as books:
+        assert [(each.status, each.loaded) for each in books] == [("loaded", 4)] * 10
+    check_books(database_url)
+
+
+def test_a_lost_reply_to_the_commit_doubles_nothing(database_url, logs, monkeypatch):
+    """Each COMMIT in turn happens without its reply, until the run had none left."""
+    monkeypatch.setattr(runner, "retrying", partial(retrying, sleep=lambda _: None))
+    for number in range(100):
+        trigger = Trigger(skip=number)
+        execute(database_url, "drop table if exists customer_call_logs cascade; truncate trunkline.loads cascade")
+        with run_behind(database_url, partial(DropCommitReply, trigger), logs) as books:
+            assert [(each.status, each.loaded) for each in books] == [("loaded", 4)] * 10
+        check_books(database_url)
+        if not trigger.fired:
+            break
+    assert number > 2
