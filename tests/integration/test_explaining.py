@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from tests.call_logs import HEADER, execute, granted_roles, record, run_on, write_log
-from trunkline import Settings
+from trunkline import Settings, verify
 from trunkline.books.reading import Which
 from trunkline.books.settling import discard_rejects
 from trunkline.cli.app import execute as command
@@ -283,3 +283,20 @@ def test_a_reader_may_explain(explain, database_url, tmp_path):
         told = [reader(explain_place, path, line)[0][1] for line in (2, 3, 4)]
 
     assert told == ["loaded", "duplicate", "rejected"]
+
+
+def test_a_trailer_is_filtered_and_its_source_proved(explain, database_url, tmp_path):
+    """A line that states how many calls the source holds is in its own place, though it is no record of the layout."""
+    layout = tmp_path / "ended.toml"
+    layout.write_text(
+        'grammar = 1\nname = "ended"\nextends = "customer_call_logs"\n[trailer]\nfirst = ["TRAILER"]\ncount = 2\n'
+    )
+    path = write_log(tmp_path / "a.csv", [record(1), record(2), "TRAILER,2"])
+    run_on(database_url, path, layout=str(layout))
+    settings = Settings(database_url=database_url, redis_url="none", layout=str(layout))
+    (proof,) = verify([path], settings)
+
+    assert explain(explain_place, path, 4, layout=str(layout)) == [
+        (1, "filtered", "the layout says that it is no call")
+    ]
+    assert (proof.status, proof.loaded, proof.filtered) == ("proved", 2, 1)
