@@ -98,6 +98,14 @@ def test_archives_are_read_whole(tmp_path, kind, members):
 
 
 @pytest.mark.parametrize("kind", PACK)
+def test_thousands_of_streams_are_one_file(kind):
+    """As of a log that was compressed and appended line by line; the pieces it is read in end anywhere in them."""
+    lines = [b"%d,$1.20\n" % number for number in range(3000)]
+
+    assert read(open_source(b"".join(map(PACK[kind], lines)))) == b"".join(lines)
+
+
+@pytest.mark.parametrize("kind", PACK)
 @given(cut=st.floats(0, 0.999))
 def test_archives_cut_short_are_refused(kind, cut):
     """Wherever an archive ends too early, reading it ends with an error."""

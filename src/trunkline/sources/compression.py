@@ -21,6 +21,9 @@ from trunkline.errors import SourceError
 from trunkline.sources.naming import ZIP_SUFFIX
 
 _CHUNK_BYTES = 1024 * 1024  # of output at a time: a bomb fills no memory
+# Of input at a time: after each stream, decoders hand the rest of it back as a copy, and some files are thousands of
+# streams (BGZF, or logs that were compressed and appended line by line).
+_PIECE_BYTES = 64 * 1024
 _MOST_MEMORY_BYTES = 128 * 1024 * 1024  # `xz -9` needs 65 MiB; libzstd stops at a window of 128 MiB by itself
 _MOST_PLAIN_BYTES = 256 * 1024 * 1024
 _MOST_RATIO = 400
@@ -97,9 +100,9 @@ class Compression:
         """
         decoder: _Decoder | None = None
         packed = plain = 0
-        for chunk in chunks:
-            data = chunk
-            packed += len(chunk)
+        for piece in _pieces(chunks):
+            data = piece
+            packed += len(piece)
             while data or (decoder is not None and not decoder.needs_input):
                 if decoder is None:
                     data = data.lstrip(b"\0") if self.padded else data
@@ -141,6 +144,11 @@ class Compression:
             f"found damaged {self.name} data, or something else after its end, expected a whole archive",
             hint="nothing of it was loaded; copy it again",
         )
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield from (chunk[at : at + _PIECE_BYTES] for at in range(0, len(chunk), _PIECE_BYTES))
 
 
 def check_ratio(packed: int, plain: int) -> None:
