@@ -98,9 +98,9 @@ def test_archives_are_read_whole(tmp_path, kind, members):
 
 
 @pytest.mark.parametrize("kind", PACK)
-def test_thousands_of_streams_are_one_file(kind):
+def test_hundreds_of_streams_are_one_file(kind):
     """As of a log that was compressed and appended line by line; the pieces it is read in end anywhere in them."""
-    lines = [b"%d,$1.20\n" % number for number in range(3000)]
+    lines = [b"%d,$1.20\n" % number for number in range(300)]
 
     assert read(open_source(b"".join(map(PACK[kind], lines)))) == b"".join(lines)
 

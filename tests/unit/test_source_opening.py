@@ -267,14 +267,15 @@ os.kill(os.getpid(), 9)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
-    """It is not taken for an empty one."""
+@pytest.mark.parametrize("pattern", ["", "/*.csv", "/**/a?.csv"])
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch, pattern):
+    """It is not taken for an empty one, nor a glob in it for one that matches nothing, which may be allowed."""
 
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SourceError, match="cannot be listed: Permission denied") as caught:
-        expand([str(tmp_path)])
+        expand([f"{tmp_path}{pattern}"])
 
     assert not isinstance(caught.value, NothingFoundError)

@@ -48,8 +48,22 @@ def _expand_path(name: str) -> list[str]:
         return _call_logs(found, name)
     if os.path.exists(name) or not glob.has_magic(name):  # noqa: PTH110 - as above
         return [name]
+    _check_listed(name)
     found = sorted(one for one in glob.glob(name, recursive=True) if Path(one).is_file())  # noqa: PTH207 (keeps "./")
     return _some(found, name)
+
+
+def _check_listed(pattern: str) -> None:
+    """Raise if the folder that a glob begins in is closed to us: it would match nothing, which may be allowed."""
+    folder = pattern
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)  # noqa: PTH120 - keeps "./"
+    try:
+        os.scandir(folder or ".").close()
+    except PermissionError as error:
+        raise SourceError(f"cannot be listed: {error.strerror}", where=shown(pattern)) from error
+    except OSError:
+        return  # not there: nothing matches
 
 
 def _expand_url(name: str) -> list[str]:
