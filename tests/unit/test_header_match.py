@@ -102,3 +102,15 @@ type = "text"
 """)
 
     assert places_of(["Call ID", "From"], other) == {"Call ID": 0, "From": 1}
+
+
+def test_a_record_in_the_place_of_the_header_is_refused_without_its_values():
+    """Nothing is required here, but no column would be read; phone numbers and amounts are not repeated."""
+    optional = parse_layout(TEXT.replace("required = true", ""), origin="test")
+    with pytest.raises(RefusedError) as caught:
+        match_header(["0700123456", "Nairobi", "$1.20"], optional)
+    assert "0700" not in str(caught.value)
+    assert str(caught.value).startswith("found 3 columns whose names look like values, expected also Call ID, From for")
+
+    with pytest.raises(RefusedError, match="found columns Call number, Address 1, , expected also"):
+        match_header(["Call number", "Address 1", ""], optional)

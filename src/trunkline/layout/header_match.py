@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from trunkline.layout.model import Layout
 
 _SHOWN = 20  # names that a message lists
+# A name has a letter, and neither four digits nearly in a row nor what amounts and addresses have.
+_NAME: Final = re.compile(r"(?=.*[^\W\d_])(?!.*(?:\d\D?){4})(?!.*[@$€£]).*", re.DOTALL)
 _INVISIBLE: Final = "\ufeff\u200b\u2060"  # byte order mark, and what else has no width: no blanks to str.strip()
 
 Places = Mapping["ColumnRef", int]
@@ -29,8 +32,8 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
 
     Raises:
         RefusedError: If a column is missing without which no record can be read (of a required field, of a skip
-            rule), or a name that the layout reads is there twice or in two writings, or there is a column that it
-            does not know and it says ``extra = "refuse"``.
+            rule), or all are, as where a record is taken for the header; or a name that the layout reads is there
+            twice or in two writings, or there is a column that it does not know and it says ``extra = "refuse"``.
     """
     if layout.refuse is not None:
         raise RefusedError(
@@ -47,9 +50,10 @@ def match_header(header: Sequence[str], layout: Layout) -> Places:
         )
     places = places_of(header, layout)
     missing = [column for column in needed_columns(layout) if column not in places]
+    missing = missing or ([] if places else list(dict.fromkeys(_read(layout))))
     if missing:
         raise RefusedError(
-            f"found columns {_list(header)}, expected also {_list(missing)} for layout {layout.name!r}",
+            f"found {_told(header)}, expected also {_list(missing)} for layout {layout.name!r}",
             hint="'trunkline inspect' says which layout fits",
         )
     counts = Counter(header)
@@ -126,6 +130,13 @@ def fold_name(name: str) -> str:
     while bare != (bare := bare.strip().strip(_INVISIBLE)):
         pass
     return bare.casefold()
+
+
+def _told(header: Sequence[str]) -> str:
+    """Return what to say of a header that does not fit: its names, unless they may be the values of a record."""
+    if all(not name or _NAME.fullmatch(name) for name in header):
+        return f"columns {_list(header)}"
+    return f"{len(header)} columns whose names look like values"
 
 
 def _exact_places(header: Sequence[str], layout: Layout) -> dict[ColumnRef, int]:
