@@ -16,6 +16,7 @@ from trunkline.progress import Watch
 from trunkline.runner import check_sources
 from trunkline.sample.writer import write_sample
 from trunkline.servers import open_servers
+from trunkline.tracing.auditing import verify_books
 from trunkline.tracing.verifying import verify_sources
 
 HEADER = "customer_id,call_cost,call_destination,call_date,call_duration"
@@ -255,14 +256,19 @@ def test_sources_of_one_command_are_checked_as_they_follow(settings, tmp_path, p
     choose = random.Random(7)
     days = [FIRST.replace("1001", str(1001 + n)).replace("01-01", f"01-0{1 + n % 3}") for n in range(9)]
     pool = [day.replace("1.20", cost) for day in days for cost in ("1.20", "7.00")]
-    texts = [choose.choices([*pool, *DIRTY], k=8) for _ in range(4)]
+    texts = [choose.choices([*pool, *DIRTY], k=8) for _ in range(6)]
     run([str(write(tmp_path / "before.csv", *texts[0][:4]))], wanted)
-    contents = [texts[0], texts[1], [DIRTY[0]], texts[0], texts[2], texts[0][:4], texts[3]]
+    contents = [texts[0], texts[1], [DIRTY[0]], texts[0], texts[2], texts[0][:4], *texts[3:]]
     paths = [write(tmp_path / f"{number}.csv", *text) for number, text in enumerate(contents)]
     books = agree_together(paths, wanted)
 
     assert [each.status for each in books][:3] == ["loaded", "loaded", "refused"]
     assert sum(each.duplicates for each in books) > 0
+    if not reload:  # which takes back calls that other sources brought as well
+        proofs = [proved(path, wanted) for path, each in zip(paths, books, strict=True) if each.status != "refused"]
+        assert proofs == [{("proved", ())}] * 8
+    with closing(psycopg2.connect(settings.database_url)) as connection:
+        assert verify_books(connection, warn=print).to_dict()["disagreements"] == {}
 
 
 def test_sources_of_one_command_share_a_table_that_is_not_there_yet(settings, tmp_path):
