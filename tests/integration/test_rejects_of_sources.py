@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zipfile
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg2
@@ -13,7 +14,8 @@ import pytest
 from tests.call_logs import HEADER, check_books, execute, record, run_on, write_log
 from trunkline import Settings
 from trunkline.books.exporting import export_records, export_spreadsheet, loading_options
-from trunkline.books.reading import Which
+from trunkline.books.reading import Which, list_rejects
+from trunkline.books.settling import discard_rejects
 from trunkline.errors import UsageError
 from trunkline.replaying import replay_rejects
 from trunkline.servers import open_servers
@@ -123,6 +125,40 @@ def test_rejects_of_any_container_and_encoding_come_back(
     ] * (len(replayed) - 1)
     assert execute(database_url, "select destination from customer_call_logs where cost > 5") == [("Näirobi",)]
     check_books(database_url)
+
+
+@pytest.mark.parametrize(
+    ("filters", "lines"),
+    [
+        ({"load": 1}, [3, 4, 5]),
+        ({"code": "bad_money"}, [4, 5]),
+        ({"field": "started_at"}, [3]),
+        ({"older_than": timedelta(days=7)}, [4]),
+        ({"newer_than": timedelta(hours=12)}, [3, 5]),
+        ({"code": "bad_money", "newer_than": timedelta(hours=12)}, [5]),
+        ({"ids": (3, 1)}, [3, 5]),
+        ({"load": 2}, []),
+    ],
+    ids=lambda value: "-".join(map(str, value)),
+)
+def test_the_same_rejects_are_listed_exported_replayed_and_discarded(database_url, tmp_path, filters, lines):
+    """By load, reason, field, age and number."""
+    bad = {3: record(3).replace("2022-01-01", "now"), 4: record(4, cost="x"), 5: record(5, cost="y")}
+    run_on(database_url, write_log(tmp_path / "calls.csv", [record(1), *bad.values()]))
+    execute(database_url, "update trunkline.rejects set created_at = now() - interval '8 days' where source_line = 4")
+    which = Which(**filters)
+    settings = Settings(database_url=database_url, redis_url="none", layout="customer_call_logs")
+    with open_servers(settings, {}) as servers:
+        sent = sum(one.sent for one in replay_rejects(which, settings, servers))
+    with closing(psycopg2.connect(database_url)) as connection:
+        listed = [one.source_line for one in list_rejects(connection, which)]
+        exported = export(database_url, **filters).decode().splitlines()[1:] if lines else []
+        discarded = discard_rejects(connection, which, "test calls")
+
+    assert (listed, sent, discarded) == (lines, len(lines), len(lines))
+    assert exported == [bad[line] for line in lines]
+    left = execute(database_url, "select source_line from trunkline.rejects where state = 'open' order by 1")
+    assert left == [(line,) for line in bad if line not in lines]
 
 
 @pytest.mark.parametrize(("mark", "loaded"), [(b"", 1), (b"\xef\xbb\xbf", 0)], ids=["none", "UTF-8"])
