@@ -3,8 +3,11 @@
 import pytest
 
 from tests.call_logs import HEADER, check_books, execute, record, run_on, write_log
-from trunkline import pipeline, runner
+from trunkline import Settings, pipeline, runner
 from trunkline.framing.borders import BlockSizes
+from trunkline.progress import Watch
+from trunkline.runner import check_sources
+from trunkline.servers import open_servers
 
 OLD = [record(number, day=1 + number // 500) for number in range(1_500)]
 NEW = [record(number, day=4) for number in range(1_500, 1_600)]
@@ -104,6 +107,34 @@ def test_what_is_deleted_while_it_is_loaded_is_loaded_again(each_loadable_url, o
 
     assert counts(books) == ("loaded", 1_600, 101, 1_499, 0)
     assert known(each_loadable_url, books, old_load) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("records", "loaded", "duplicates", "in_source"),
+    [
+        ([*OLD, *OLD[:50], *NEW], 100, 1_550, 50),
+        ([*OLD, *OLD], 0, 3_000, 1_500),
+        ([*OLD[:700], record(3, cost="9.00"), *OLD[700:]], 0, 1_500, 0),
+    ],
+    ids=["records", "whole", "conflict"],
+)
+def test_repeats_of_a_known_block_are_duplicates_in_the_source(
+    each_loadable_url, old_load, tmp_path, records, loaded, duplicates, in_source
+):
+    """As a check counts them, which compares everything; and once more when the source itself is known."""
+    path = write_log(tmp_path / "joined.csv", records)
+    wanted = Settings(database_url=each_loadable_url, redis_url="none", layout="customer_call_logs")
+    with open_servers(wanted, {}) as servers:
+        (checked,) = check_sources([path], wanted, servers, progress=Watch(visible=False))
+    (books,) = run_on(each_loadable_url, path)
+    (again,) = run_on(each_loadable_url, write_log(tmp_path / "again.csv", [*records, record(1_800, day=4)]))
+
+    for found in (checked, books):
+        assert (found.loaded, found.duplicates, found.duplicates_in_source) == (loaded, duplicates, in_source)
+    assert known(each_loadable_url, books, old_load)[0] > 3
+    assert (again.loaded, again.duplicates, again.duplicates_in_source) == (1, loaded + duplicates, in_source)
+    assert again.conflicts == books.conflicts == checked.conflicts
+    check_books(each_loadable_url)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg2
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from trunkline import Settings, extract, load, load_layout, transform
 from trunkline.books.account import Books
 from trunkline.books.reading import Which
 from trunkline.errors import RefusedError
+from trunkline.framing.borders import BlockSizes
 from trunkline.replaying import replay_rejects
 from trunkline.servers import open_servers
 
@@ -27,6 +29,7 @@ FORGET_ALL = "drop table if exists customer_call_logs cascade; truncate trunklin
 TABLE = """
 select customer_id - 1000, extract(day from started_at)::int, cost::float, load_id, source_line from customer_call_logs
 """
+KNOWN = "select count(*) from trunkline.blocks where load_id = %s and known_from is not null"
 REJECTS = """
 select load_id, source_line, code, kept_load_id, kept_source_line, state, replayed_by from trunkline.rejects
 order by load_id, source_line
@@ -102,8 +105,14 @@ class Model:
                 return each
         return None
 
-    def load(self, books: Books, content: Content, policy: str, limit: int | None, *, reload: bool) -> None:
-        """Check the books of a load that went on, and do the same."""
+    def load(
+        self, books: Books, content: Content, policy: str, limit: int | None, *, reload: bool, most_in_source: int
+    ) -> None:
+        """
+        Check the books of a load that went on, and do the same.
+
+        *most_in_source*: More duplicates were not seen to be in the source, since blocks of it were known.
+        """
         assert books.load_id is not None
         replaced = [each for each in self.of_content(content) if not each.is_superseded] if reload else []
         replaced += [each for each in self.loads if each.replays in [one.id for one in replaced]]
@@ -125,6 +134,7 @@ class Model:
             "conflicts": len(found.conflicts) if is_refused else found.differing,
         }
         status = "refused" if is_refused else "loaded"
+        counts["duplicates_in_source"] = min(counts["duplicates_in_source"], most_in_source)
         assert (books.status, counts_of(books)) == (status, counts), books.reason
         self.rejects += rejects
         new = Load(books.load_id, content, policy, status, counts)
@@ -224,7 +234,7 @@ CONTENTS = st.lists(
 ).map(tuple)
 LOADS = st.tuples(
     st.just("load"),
-    CONTENTS | st.integers(0, 3),  # a number: one of the contents of before
+    st.tuples(st.integers(0, 3), CONTENTS) | CONTENTS.map(lambda records: (None, records)),
     st.sampled_from(POLICIES),
     st.sampled_from(["run", "run strictly", "load()", "reload"]),
 )
@@ -249,20 +259,24 @@ class World:
             path.write_text(text.replace("[dialect]", f'on_conflict = "{policy}"\n\n[dialect]', 1), encoding="utf-8")
         return str(path)
 
-    def load(self, content: Content | int, policy: str, way: str) -> None:
-        if isinstance(content, int):
-            content = self.contents[content % len(self.contents)] if self.contents else ()
+    def load(self, wanted: tuple[int | None, Content], policy: str, way: str) -> None:
+        """Load records, behind those of an earlier source where *wanted* has its number."""
+        number, content = wanted
+        if number is not None and self.contents:
+            content = self.contents[number % len(self.contents)] + content
         self.contents.append(content)
         data = "\n".join((HEADER, *(record(who, day=day, cost=cost) for who, day, cost in content), ""))
-        known = None if way == "reload" else self.model.unchanged(content, policy)
+        same = None if way == "reload" else self.model.unchanged(content, policy)
         books = self.load_alone(data, policy) if way == "load()" else self.run(data, policy, way)
         if books is None:
             assert {cost for _, _, cost in content} == {"free"}
-        elif known:
-            assert (books.status, books.load_id, counts_of(books)) == ("unchanged", known.id, known.counts)
+        elif same:
+            assert (books.status, books.load_id, counts_of(books)) == ("unchanged", same.id, same.counts)
         else:
             limit = 0 if way == "run strictly" else None
-            self.model.load(books, content, policy, limit, reload=way == "reload")
+            known = execute(self.url, KNOWN, [books.load_id])[0][0]
+            most = books.duplicates_in_source if known else len(content)
+            self.model.load(books, content, policy, limit, reload=way == "reload", most_in_source=most)
 
     def run(self, data: str, policy: str, way: str) -> Books:
         path = self.folder / "calls.csv"
@@ -346,6 +360,12 @@ def told(step: object) -> Iterator[None]:
     except AssertionError as error:
         error.add_note(f"in {step}")
         raise
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """A record or a few make a block, so that sources have blocks in common."""
+    monkeypatch.setattr("trunkline.framing.borders.BLOCK_SIZES", BlockSizes(least=60, usual=120, most=240))
 
 
 @settings(

@@ -53,13 +53,23 @@ def check_known_blocks(cursor: Cursor, load_id: int) -> None:
         raise StaleStageError("calls that this source repeats were deleted or reloaded while it was loaded")
 
 
-def settle_known_blocks(cursor: Cursor, load_id: int) -> int:
-    """Give a load the partitions and the proof of the loads that its known blocks are from; return their calls."""
+def settle_known_blocks(cursor: Cursor, load_id: int) -> tuple[int, int]:
+    """
+    Give a load the partitions and the proof of the loads that its known blocks are from.
+
+    Returns:
+        How many calls they hold, and how many of these in blocks that stand in the source more than once.
+    """
     cursor.execute(query("add_known_partitions"), {"load_id": load_id})
     cursor.execute(query("inherit_proof"), {"load_id": load_id})
     cursor.execute(query("count_known"), {"load_id": load_id})
     row = cursor.fetchone()
-    return int(row[0]) if row else 0
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def note_known_twins(cursor: Cursor, load_id: int) -> None:
+    """Tell what repeats a record in a known block of the same source from what repeats another source's."""
+    cursor.execute(query("note_known_twins", aside=aside_table(load_id)), {"load_id": load_id})
 
 
 def count_set_aside(cursor: Cursor, load_id: int) -> None:

@@ -33,7 +33,7 @@ from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, RefusedError
 from trunkline.loading.conflicts import Conflict, count_conflicts, each_conflict, reject_conflicts
-from trunkline.loading.known_blocks import check_known_blocks, count_set_aside, settle_known_blocks
+from trunkline.loading.known_blocks import check_known_blocks, count_set_aside, note_known_twins, settle_known_blocks
 from trunkline.loading.staged_tables import (
     STAGING_SCHEMA,
     StagedTable,
@@ -416,17 +416,18 @@ def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Cont
     )
     aside = aside_table(load.load_id)
     cursor.execute(query("add_totals", aside=aside), {"load_id": load.load_id})
+    note_known_twins(cursor, load.load_id)
     cursor.execute(query("set_aside", aside=aside))
     duplicates, duplicates_in_source, conflicts = _three(cursor.fetchall())
-    duplicates += settle_known_blocks(cursor, load.load_id)
     if duplicates_in_source or conflicts:
         count_set_aside(cursor, load.load_id)
+    known, known_in_source = settle_known_blocks(cursor, load.load_id)
     cursor.execute(query("publish_order"), {"space": LockSpace.BOOKS})
     close_loaded(
         cursor,
         load,
         content,
-        set_aside=(duplicates, duplicates_in_source, conflicts),
+        set_aside=(duplicates + known, duplicates_in_source + known_in_source, conflicts),
         replaced=outcome.replaced,
     )
     settle_read_again(cursor, load.load_id)

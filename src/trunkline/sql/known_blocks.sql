@@ -27,9 +27,22 @@ select from trunkline.blocks b
 where b.load_id = %(load_id)s and b.known_from is not null and not trunkline.is_in_place(b.known_from)
 limit 1
 
+-- name: note_known_twins
+-- Records whose call is also in a known block, and was brought by its load, came more than once in the source.
+update {aside} a set in_source = true
+from trunkline.blocks b
+    join trunkline.blocks o on o.load_id = b.known_from and o.content_hash = b.content_hash and o.set_aside = 0
+where b.load_id = %(load_id)s and not a.in_source
+    and a.kept_load_id = o.load_id
+    and a.kept_source_line >= o.first_line and a.kept_source_line < o.first_line + o.lines
+
 -- name: count_known
--- How many calls the known blocks of a load hold: all of them are in the table.
-select coalesce(sum(typed), 0) from trunkline.blocks where load_id = %(load_id)s and known_from is not null
+-- How many calls the known blocks of a load hold, all of them in the table; and of those, in blocks that came before.
+select coalesce(sum(typed), 0), coalesce(sum(typed) filter (where nth > 1), 0)
+from (
+    select typed, row_number() over (partition by content_hash order by position) as nth
+    from trunkline.blocks where load_id = %(load_id)s and known_from is not null
+) known
 
 -- name: add_known_partitions
 -- The calls that known blocks repeat are where the loads that brought them have theirs.
