@@ -40,6 +40,7 @@ from trunkline.loading.staging import (
     make_staged,
     measures,
     partitions_there,
+    starts_in,
 )
 from trunkline.loading.tables import CallTable, identifiers
 
@@ -97,13 +98,12 @@ class JointStage:
 
     def flush(self) -> None:
         """Copy the calls that wait."""
-        for load, batch in self._waiting:
-            load.starts.update(start for start, _, _ in in_runs(batch, self._table).runs)
-        waiting = [batch for _, batch in self._waiting if batch.num_rows]
-        self._waiting = []
+        waiting, self._waiting = [each for each in self._waiting if each[1].num_rows], []
         if not waiting:
             return
-        (whole,) = pa.Table.from_batches(waiting).combine_chunks().to_batches()
+        for load, batch in waiting:
+            load.starts.update(starts_in(batch, self._table))
+        (whole,) = pa.Table.from_batches([batch for _, batch in waiting]).combine_chunks().to_batches()
         rows = in_runs(whole, self._table)
         missing = [start for start, _, _ in rows.runs if start not in self._staged]
         check_partition_count({*self._staged, *missing}, self._there)

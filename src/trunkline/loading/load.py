@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +46,6 @@ from trunkline.findings import Findings
 from trunkline.frames import as_csv, source_lines, typed_batch
 from trunkline.framing.cutting import SourceForm
 from trunkline.layout.files import load_layout
-from trunkline.loading.partitions import partition_starts
 from trunkline.loading.publishing import UnchangedError, publish
 from trunkline.loading.staging import (
     add_block,
@@ -59,6 +57,7 @@ from trunkline.loading.staging import (
     partitions_there,
     seal,
     staged_rows,
+    starts_in,
 )
 from trunkline.loading.tables import CallTable, ensure_call_table
 from trunkline.trailers import Counts
@@ -217,7 +216,7 @@ def _stage(
 ) -> None:
     load_id = opened.load_id
     open_stage(cursor, table, load_id)
-    starts = _starts(table, typed.batch)
+    starts = starts_in(typed.batch, table)
     check_partition_count(starts, partitions_there(cursor, table))
     staged = make_staged(cursor, table, load_id, sorted(starts, key=str), system=layout.system or "")
     for part in _slices(typed):
@@ -229,13 +228,6 @@ def _stage(
     add_block(cursor, load_id, whole, counted, identity="", totals=typed_totals(typed.batch, layout))
     for each in staged.values():
         seal(cursor, table, load_id, each, on_conflict=layout.on_conflict)
-
-
-def _starts(table: CallTable, batch: pa.RecordBatch) -> set[date | None]:
-    if not table.is_partitioned:
-        return {None}
-    starts = partition_starts(batch.column(table.event_time), table.partition)
-    return set(np.unique(starts).tolist())
 
 
 def _slices(typed: TypedBlock) -> Iterator[TypedBlock]:

@@ -90,6 +90,13 @@ def in_runs(batch: pa.RecordBatch, table: CallTable) -> StagedRows:
     return StagedRows(batch=batch, runs=tuple(_runs(starts)))
 
 
+def starts_in(batch: pa.RecordBatch, table: CallTable) -> set[date | None]:
+    """Return the partitions that calls fall into."""
+    if not table.is_partitioned:
+        return {None}
+    return set(np.unique(partition_starts(batch.column(table.event_time), table.partition)).tolist())
+
+
 def with_lines(typed: TypedBlock, *, first_line: int) -> pa.RecordBatch:
     """Return the calls of a block with their lines in the source."""
     columns = {name: typed.batch.column(name) for name in typed.batch.schema.names if name != "record_key"}
