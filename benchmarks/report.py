@@ -33,8 +33,10 @@ def summary(measured: Measurements, goals: Iterable[Goal]) -> str:
     for goal in goals:
         by_verdict[goal.verdict(measured)].append(goal)
     met, missed, unmeasured = by_verdict.values()
-    text = f"Of {len(met) + len(missed)} bounds that were measured, {len(met)} are met and {len(missed)} are missed"
-    text += f" ({_numbers(missed)})." if missed else "."
+    text = f"Met: {len(met)} of {len(met) + len(missed)} bounds that were measured."
+    text += f" Missed: {_numbers(missed)}." if missed else ""
+    doubtful = sum(goal.fewest_runs(measured) < ROUNDS for goal in (*met, *missed))
+    text += f" Measured in fewer than {ROUNDS} runs: {doubtful}." if doubtful else ""
     return text + (f" Not measured: {_numbers(unmeasured)}." if unmeasured else "")
 
 
@@ -85,14 +87,14 @@ def _way_row(measured: Measurements, result: ExperimentResult, name: str, way: s
     seconds = [run.seconds for run in found.runs]
     cpu = measured.net_cpu_s(name, way) if has_start else None
     server = [run.server_cpu_s for run in found.runs if run.server_cpu_s is not None]
-    whole, net = measured.seconds(name, way), measured.net_seconds(name, way)
+    net = (measured.net_seconds(name, way) if has_start else None) or 0.0
     return [
         found.label,
         found.keeps,
-        f"{whole:.2f}",
+        f"{median(seconds):.2f}",
         f"{min(seconds):.2f} to {max(seconds):.2f}",
-        f"{net:.2f}" if has_start else "",
-        f"{result.records / net:,.0f}" if has_start and net else "",
+        f"{net:.2f}" if net > 0 else "",  # noise can make start-up longer than the whole
+        f"{result.records / net:,.0f}" if net > 0 else "",
         f"{median(run.cpu_s for run in found.runs):.2f}",
         f"{median(server):.2f}" if server else "",
         f"{cpu:.2f}" if cpu is not None else "",

@@ -55,7 +55,10 @@ def experiment(bench: Workbench) -> Experiment:
         title="A long file: cold, grown, rolling",
         records=base.records,
         bytes=base.bytes,
-        notes=(f"{long.days} days; no round to warm up, since one takes long.",),
+        notes=(
+            f"{long.days} days; no round to warm up, since one takes long.",
+            "Blocks are about 4 MiB: of a file with few of them a change at either end touches a large share.",
+        ),
         warm_up=False,
         ways=(
             *(
