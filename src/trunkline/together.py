@@ -20,7 +20,7 @@ from trunkline.books.account import Seconds
 from trunkline.books.reading import show_load
 from trunkline.books.writing import Costs, add_costs, begin_load, note_proof, note_reading, note_trailer, note_warnings
 from trunkline.clock_proof import ClockProofs, prove_clocks
-from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, identity_of
+from trunkline.engine import Reading, WorkedBlock, identity_of
 from trunkline.errors import TrunklineError
 from trunkline.evidence import Evidence, Verdict, judge_source
 from trunkline.findings import Findings
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+SOURCES_WAITING = 10  # beside those in work: about what is parsed while `ROWS_AT_ONCE` calls of small files are copied
 MOST_BLOCKS = 2  # of a small source; what decompresses to more is not small
 
 
@@ -92,7 +93,7 @@ def _load(cursor: Cursor, jobs: Sequence[Job], attempts: Sequence[Attempts]) -> 
     stage = JointStage(cursor, first.table, system=first.terms.system)
     loads: list[JointLoad | None] = []
     with ThreadPoolExecutor(first.engine.at_once, thread_name_prefix="trunkline") as executor:
-        worked = _in_order(executor, _work, jobs, in_work=first.engine.at_once + BLOCKS_WAITING)
+        worked = _in_order(executor, _work, jobs, in_work=first.engine.at_once + SOURCES_WAITING)
         for job, attempt, each in zip(jobs, attempts, worked, strict=True):
             loads.append(None if each is None else _stage(cursor, stage, job, attempt, each))
     if stage.loads:
