@@ -68,6 +68,7 @@ def explain(
 ) -> None:
     """Show what became of one record in every load that met it, without any of its values."""
     _check_choice(place=place, load=load, line=line, reject=reject, key=key)
+    named = None if place is None else _split(place)
     settings = resolve(
         layout=layout,
         system=system,
@@ -78,7 +79,7 @@ def explain(
         config=config,
     ).settings
     with open_books_of(context, settings) as connection:
-        stories = _stories(connection, settings, place=place, load=load, line=line, reject=reject, key=key)
+        stories = _stories(connection, settings, place=named, load=load, line=line, reject=reject, key=key)
     shared = invocation(context)
     shared.document["records"] = [story.to_dict() for story in stories]
     for story in stories:
@@ -107,7 +108,7 @@ def _stories(
     connection: Connection,
     settings: Settings,
     *,
-    place: str | None,
+    place: tuple[str, int] | None,
     load: int | None,
     line: int | None,
     reject: int | None,
@@ -116,7 +117,7 @@ def _stories(
     from trunkline.tracing import explaining
 
     if place is not None:
-        source, number = _split(place)
+        source, number = place
         return [explaining.explain_place(connection, source, number, settings)]
     if load is not None and line is not None:
         return [explaining.explain_line(connection, load, line, settings)]
