@@ -29,12 +29,19 @@ limit 1
 
 -- name: note_known_twins
 -- Records whose call is also in a known block, and was brought by its load, came more than once in the source.
+with twins as (
+    select o.load_id, array_agg(o.first_line order by o.first_line) as firsts,
+        array_agg(o.first_line + o.lines order by o.first_line) as ends
+    from trunkline.blocks b
+        join trunkline.blocks o on o.load_id = b.known_from and o.content_hash = b.content_hash and o.set_aside = 0
+    where b.load_id = %(load_id)s
+    group by o.load_id
+)
 update {aside} a set in_source = true
-from trunkline.blocks b
-    join trunkline.blocks o on o.load_id = b.known_from and o.content_hash = b.content_hash and o.set_aside = 0
-where b.load_id = %(load_id)s and not a.in_source
-    and a.kept_load_id = o.load_id
-    and a.kept_source_line >= o.first_line and a.kept_source_line < o.first_line + o.lines
+from twins t
+where not a.in_source
+    and a.kept_load_id = t.load_id
+    and a.kept_source_line < t.ends[width_bucket(a.kept_source_line, t.firsts)]
 
 -- name: count_known
 -- How many calls the known blocks of a load hold, all of them in the table; and of those, in blocks that came before.
