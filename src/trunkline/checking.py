@@ -16,7 +16,6 @@ from trunkline.engine import WorkedBlock, framed_source, work_blocks
 from trunkline.errors import RefusedError
 from trunkline.evidence import Evidence, judge_source
 from trunkline.findings import Findings
-from trunkline.framing.dialect import ends_with_cr_only
 from trunkline.layout.header_match import left_out
 from trunkline.loading.foreseen import Foreseen, Rehearsal
 from trunkline.loading.rehearsal import (
@@ -178,15 +177,16 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     system, load_id = job.terms.system, job.foreseen.load_id
     open_rehearsal(cursor, job.layout, job.table if job.is_there else None, system=system, load_id=load_id)
     there = partitions_there(cursor, job.table) | job.foreseen.starts_of(job.table)
-    reading, blocks = framed_source(job.source, job.layout)
+    framed = framed_source(job.source, job.layout)
+    reading = framed.reading
     account.skip_lines, account.header = reading.dialect.skip_lines, reading.header
-    account.cr_only = ends_with_cr_only(job.source.sample(), reading.dialect)
+    account.cr_only = framed.cr_only
 
     def then(block: Block, worked: WorkedBlock) -> tuple[Block, TypedBlock, StagedRows, Costs]:
         rows = staged_rows(worked.typed, job.table, first_line=block.first_line)
         return block, worked.typed, rows, worked.costs
 
-    for block, typed, rows, costs in work_blocks(blocks, job.source, reading, job.cache, then, workers=job.workers):
+    for block, typed, rows, costs in work_blocks(framed, job.source, job.cache, then, workers=job.workers):
         began = thread_time()
         account.starts |= partitions_of(rows)
         check_partition_count(account.starts, there)

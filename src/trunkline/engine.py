@@ -18,7 +18,8 @@ from trunkline.books.account import CacheCounts
 from trunkline.books.writing import Costs
 from trunkline.extraction import extract_block
 from trunkline.findings import Findings
-from trunkline.framing.cutting import block_identity, frame
+from trunkline.framing.cutting import SourceForm, block_identity, frame
+from trunkline.framing.dialect import ends_with_cr_only
 from trunkline.framing.scanning import bounds_in
 from trunkline.layout.header_match import match_header
 from trunkline.layout.header_search import dialect_of
@@ -45,6 +46,27 @@ class Reading:
     header: tuple[str, ...]
     dialect: ResolvedDialect
     layout: Layout
+
+    def records_of(self, block: Block) -> RawRecords:
+        """Return the original bytes of the records of a block."""
+        return RawRecords([block], bounds_in(self.dialect, len(self.header)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FramedSource:
+    """
+    A source cut into blocks.
+
+    Attributes:
+        form: What the books keep of how it was read.
+        blocks: Its blocks, which can be gone through once.
+        cr_only: Whether its lines end with a CR alone, as far as its first bytes show.
+    """
+
+    reading: Reading
+    form: SourceForm
+    blocks: Iterator[Block]
+    cr_only: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +147,7 @@ def typed_of(block: Block, text: TextBlock, reading: Reading) -> TypedBlock:
     layout = reading.layout
     if layout.trailer is None:
         return transform_block(text, layout)
-    records = RawRecords([block], bounds_in(reading.dialect, len(reading.header)))
+    records = reading.records_of(block)
     rejected = [records.find(block.first_line + line)[1] for line in text.rejects.column("line").to_pylist()]
     found = find_trailers(text.batch, rejected, layout, layout.trailer, reading.dialect)
     rest = TextBlock(
@@ -144,40 +166,47 @@ def identity_of(block: Block, reading: Reading) -> str:
     return block_identity(block, reading.header, reading.dialect)
 
 
-def framed_source(source: Source, layout: Layout) -> tuple[Reading, Iterator[Block]]:
+def framed_source(source: Source, layout: Layout) -> FramedSource:
     """
-    Return how a source is read, and its blocks, which can be gone through once.
+    Return how a source is read, and its blocks.
 
     Raises:
         RefusedError: If the columns are not those of the layout, also where no block follows.
     """
-    dialect = dialect_of(source.sample(), layout)
+    sample = source.sample()
+    dialect = dialect_of(sample, layout)
     framed = frame(source.chunks(), dialect, growing=layout.growing)
     match_header(framed.header, layout)
-    return Reading(header=framed.header, dialect=dialect, layout=layout), framed.blocks
+    return FramedSource(
+        reading=Reading(header=framed.header, dialect=dialect, layout=layout),
+        form=SourceForm.of(framed, dialect),
+        blocks=framed.blocks,
+        cr_only=ends_with_cr_only(sample, dialect),
+    )
 
 
 def work_blocks(
-    blocks: Iterable[Block],
+    framed: FramedSource,
     source: Source,
-    reading: Reading,
     cache: BlockCache,
     then: Callable[[Block, WorkedBlock], Result],
     *,
     workers: int,
 ) -> Iterator[Result]:
     """
-    Yield what *then* makes of each block and its calls, on a worker's thread, in the order of getting done.
+    Yield what *then* makes of each block of *source* and its calls, on a worker's thread, in the order of getting done.
 
     Raises:
         SourceChangedError: If the source changed while it was read.
     """
 
+    reading = framed.reading
+
     def work(block: Block) -> Result:
         return then(block, work_block(block, identity_of(block, reading), reading, cache))
 
     with ThreadPoolExecutor(workers, thread_name_prefix="trunkline") as executor:
-        yield from each(executor, work, blocks, in_work=workers + BLOCKS_WAITING)
+        yield from each(executor, work, framed.blocks, in_work=workers + BLOCKS_WAITING)
     source.check_unchanged(may_grow=reading.layout.growing)
 
 

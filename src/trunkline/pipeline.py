@@ -16,7 +16,7 @@ from time import perf_counter, thread_time
 from typing import TYPE_CHECKING
 
 from trunkline import __version__
-from trunkline.blocks import Block, RawRecords
+from trunkline.blocks import Block
 from trunkline.books.account import Books, Seconds
 from trunkline.books.reading import show_load
 from trunkline.books.sequences import note_name
@@ -50,14 +50,11 @@ from trunkline.books.writing import (
 )
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
-from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, identity_of
+from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, framed_source, identity_of
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.evidence import Evidence, judge_source
-from trunkline.framing.cutting import SourceForm, frame
-from trunkline.framing.dialect import ends_with_cr_only
-from trunkline.framing.scanning import bounds_in
-from trunkline.layout.header_match import left_out, match_header
-from trunkline.layout.header_search import dialect_of
+from trunkline.framing.cutting import SourceForm
+from trunkline.layout.header_match import left_out
 from trunkline.loading.conflicts import Conflict, reject_conflicts
 from trunkline.loading.known_blocks import StaleStageError, add_known_block
 from trunkline.loading.leftovers import discard
@@ -245,12 +242,10 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         is_sealed = any(staged.sealed for staged in staged_tables(cursor, load.load_id))
         there = partitions_there(cursor, job.table)
     connection.commit()
-    dialect = dialect_of(job.source.sample(), job.layout)
-    framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
-    match_header(framed.header, job.layout)  # also where no block follows
-    attempts.unknown_columns = left_out(framed.header, job.layout)
-    _note_form(connection, load, SourceForm.of(framed, dialect))
-    reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
+    framed = framed_source(job.source, job.layout)
+    reading = framed.reading
+    attempts.unknown_columns = left_out(reading.header, job.layout)
+    _note_form(connection, load, framed.form)
     stage = _Stage(job, load, there)
     positions: set[int] = set()
 
@@ -288,11 +283,11 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     if lost:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
     return Evidence(
-        skip_lines=dialect.skip_lines,
-        header=framed.header,
+        skip_lines=reading.dialect.skip_lines,
+        header=reading.header,
         proofs=proofs,
         findings=findings,
-        cr_only=ends_with_cr_only(job.source.sample(), dialect),
+        cr_only=framed.cr_only,
         counts=Counts(
             read=counted.read, rejected=counted.rejected, filtered=counted.read - counted.typed - counted.rejected
         ),
@@ -367,7 +362,7 @@ def _stage_block(
             hold_load(cursor, load)
             copy_rows(cursor, job.table, rows, staged)
             if typed.rejects.num_rows:
-                records = RawRecords([block], bounds_in(reading.dialect, len(reading.header)))
+                records = reading.records_of(block)
                 add_rejects(cursor, load.load_id, typed.rejects, first_line=block.first_line, records=records)
             totals = typed_totals(typed.batch, job.layout)
             add_block(cursor, load.load_id, block, typed, identity=identity, totals=totals)
@@ -424,11 +419,9 @@ def _raw_reader(job: Job) -> ReadRaw:
         line = next(wanted, None)
         if line is None:
             return
-        dialect = dialect_of(job.source.sample(), job.layout)
-        framed = frame(job.source.chunks(), dialect, growing=job.layout.growing)
-        bounds = bounds_in(dialect, len(framed.header))
+        framed = framed_source(job.source, job.layout)
         for block in framed.blocks:
-            records = RawRecords([block], bounds)
+            records = framed.reading.records_of(block)
             while line is not None and line < block.first_line + block.lines:
                 yield records.find(line)
                 line = next(wanted, None)

@@ -15,20 +15,16 @@ from itertools import islice
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, TypeVar
 
-from trunkline.blocks import RawRecords
 from trunkline.books.account import Seconds
 from trunkline.books.reading import show_load
 from trunkline.books.writing import Costs, add_costs, begin_load, note_proof, note_reading, note_trailer, note_warnings
 from trunkline.clock_proof import ClockProofs, prove_clocks
-from trunkline.engine import Reading, WorkedBlock, identity_of
+from trunkline.engine import Reading, WorkedBlock, framed_source, identity_of
 from trunkline.errors import TrunklineError
 from trunkline.evidence import Evidence, Verdict, judge_source
 from trunkline.findings import Findings
-from trunkline.framing.cutting import SourceForm, frame
-from trunkline.framing.dialect import ends_with_cr_only
-from trunkline.framing.scanning import bounds_in
-from trunkline.layout.header_match import left_out, match_header
-from trunkline.layout.header_search import dialect_of
+from trunkline.framing.cutting import SourceForm
+from trunkline.layout.header_match import left_out
 from trunkline.loading.joint import JointLoad, JointStage
 from trunkline.loading.publishing import take_turn
 from trunkline.loading.staging import add_block, add_rejects, with_lines
@@ -130,11 +126,8 @@ def _counted(blocks: Sequence[tuple[Block, str, WorkedBlock]]) -> Counts:
 
 
 def _worked(job: Job) -> _Worked:
-    sample = job.source.sample()
-    dialect = dialect_of(sample, job.layout)
-    framed = frame(job.source.chunks(), dialect)
-    match_header(framed.header, job.layout)
-    reading = Reading(header=framed.header, dialect=dialect, layout=job.layout)
+    framed = framed_source(job.source, job.layout)
+    reading = framed.reading
     blocks, proofs, findings = [], ClockProofs(), Findings()
     for block in islice(framed.blocks, MOST_BLOCKS + 1):
         identity = identity_of(block, reading)
@@ -145,21 +138,21 @@ def _worked(job: Job) -> _Worked:
     job.source.check_unchanged()
     warnings = list(job.source.doubts)
     evidence = Evidence(
-        skip_lines=dialect.skip_lines,
-        header=framed.header,
+        skip_lines=reading.dialect.skip_lines,
+        header=reading.header,
         proofs=proofs,
         findings=findings,
-        cr_only=ends_with_cr_only(sample, dialect),
+        cr_only=framed.cr_only,
         counts=_counted(blocks),
     )
     verdict = judge_source(evidence, job.layout, warn=warnings.append)
     return _Worked(
-        form=SourceForm.of(framed, dialect),
+        form=framed.form,
         reading=reading,
         blocks=tuple(blocks),
         warnings=tuple(warnings),
         verdict=verdict,
-        unknown_columns=left_out(framed.header, job.layout),
+        unknown_columns=left_out(reading.header, job.layout),
     )
 
 
@@ -179,7 +172,7 @@ def _stage(cursor: Cursor, stage: JointStage, job: Job, attempts: Attempts, work
     stage.open(joint)
     began = thread_time()
     for block, identity, each in worked.blocks:
-        records = RawRecords([block], bounds_in(worked.reading.dialect, len(worked.reading.header)))
+        records = worked.reading.records_of(block)
         add_rejects(cursor, load.load_id, each.typed.rejects, first_line=block.first_line, records=records)
         totals = typed_totals(each.typed.batch, job.layout)
         add_block(cursor, load.load_id, block, each.typed, identity=identity, totals=totals)

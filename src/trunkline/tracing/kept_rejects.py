@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trunkline.blocks import RawRecords
 from trunkline.database.queries import Queries
-from trunkline.framing.scanning import bounds_in
 from trunkline.tracing.findings import Disagreement, Findings
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ class KeptRejects:
             {"load_id": self.load_id, "first_line": block.first_line, "end_line": block.first_line + block.lines},
         )
         kept = cursor.fetchall()
-        records = RawRecords([block], bounds_in(reading.dialect, len(reading.header)))
+        records = reading.records_of(block)
         calls = typed.lines + block.first_line
         for line, offset, raw, name, code in sorted(kept):
             self.by_code[code] += 1

@@ -52,12 +52,12 @@ def reread(source: Source, layout: Layout, line: int) -> Reread:
         SourceError: If the source cannot be read.
         RefusedError: If its columns are not those of the layout.
     """
-    reading, blocks = framed_source(source, layout)
-    for block in blocks:
+    framed = framed_source(source, layout)
+    for block in framed.blocks:
         if line < block.first_line:
             break
         if line < block.first_line + block.lines:
-            return _in_block(block, reading, line - block.first_line)
+            return _in_block(block, framed.reading, line - block.first_line)
     else:
         return Reread(kind="no line")
     return Reread(kind="before the records")

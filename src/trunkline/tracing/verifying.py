@@ -177,10 +177,10 @@ class _Proof:
 
         open_rehearsal(cursor, layout, table, system=terms.system, load_id=load.id)
         workers = worker_count(self.settings)
-        reading, blocks = framed_source(source, layout)
-        for block, typed, rows in work_blocks(blocks, source, reading, self.servers.cache, then, workers=workers):
+        framed = framed_source(source, layout)
+        for block, typed, rows in work_blocks(framed, source, self.servers.cache, then, workers=workers):
             rehearse_rows(cursor, table, rows)
-            rejects.compare(cursor, block, reading, typed)
+            rejects.compare(cursor, block, framed.reading, typed)
             account.add(typed, layout)
             self.progress.advance(len(block.data), block.lines)
         take_turn(cursor, table, self.servers.warn)  # nobody publishes from here on
