@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from time import perf_counter, thread_time
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 
-from trunkline.books.account import Books, Seconds, Totals
+from trunkline.books.account import Books, Totals
 from trunkline.books.writing import Attempts, Content, Costs, Terms, check_terms, loads_of_content
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.engine import WorkedBlock, framed_source, work_blocks
@@ -225,12 +225,7 @@ def _books(
         conflicts=found.conflicts if found else account.rejected_by["conflict"],
         totals=found.totals if found else Totals(),
         cache=costs.cache,
-        seconds=Seconds(
-            extract=costs.extract_s,
-            transform=costs.transform_s,
-            load=costs.load_s,
-            total=perf_counter() - attempts.began,
-        ),
+        seconds=costs.seconds_since(attempts.began),
         timezone=job.terms.timezone,
         currency=job.terms.currency,
         warnings=tuple(account.warnings),

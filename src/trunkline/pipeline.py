@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from threading import Lock
-from time import perf_counter, thread_time
+from time import thread_time
 from typing import TYPE_CHECKING
 
 from trunkline import __version__
 from trunkline.blocks import Block
-from trunkline.books.account import Books, Seconds
+from trunkline.books.account import Books
 from trunkline.books.reading import show_load
 from trunkline.books.sequences import note_name
 from trunkline.books.writing import (
@@ -38,9 +38,8 @@ from trunkline.books.writing import (
     hold_load,
     left_loads,
     loads_of_content,
-    note_proof,
     note_reading,
-    note_trailer,
+    note_verdict,
     note_warnings,
     own_load,
     refuse_load,
@@ -65,6 +64,7 @@ from trunkline.loading.staging import (
     add_rejects,
     check_partition_count,
     copy_rows,
+    hurry_sealing,
     make_staged,
     open_stage,
     partitions_there,
@@ -302,20 +302,18 @@ def _judge(connection: Connection, job: Job, load: OpenLoad, evidence: Evidence)
         RefusedError: If values were surely read wrong.
     """
     warnings: list[str] = list(job.source.doubts)
+    verdict = None
     try:
         verdict = judge_source(evidence, job.layout, warn=warnings.append)
     finally:
         for warning in warnings:
             job.warn(f"{job.source.name}: {warning}")
         with connection.cursor() as cursor:
+            cursor.execute("set local synchronous_commit = off")  # what ends the load is synchronous
             note_warnings(cursor, load.load_id, warnings)
+            if verdict is not None:
+                note_verdict(cursor, load.load_id, verdict)
         connection.commit()
-    with connection.cursor() as cursor:
-        if verdict.is_proved:
-            note_proof(cursor, load.load_id)
-        if verdict.trailer is not None:
-            note_trailer(cursor, load.load_id, verdict.trailer)
-    connection.commit()
 
 
 def _note_form(connection: Connection, load: OpenLoad, form: SourceForm) -> None:
@@ -379,9 +377,7 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
         with job.sessions.borrow() as worker:
             with worker.cursor() as cursor:
                 cursor.execute("set local synchronous_commit = off")
-                cursor.execute("set local maintenance_work_mem = '128MB'")
-                # A thirtieth of the usual sample: a tenth took as long as the index of a day of 20,000 calls.
-                cursor.execute("set local default_statistics_target = 3")
+                hurry_sealing(cursor)
                 hold_load(cursor, load)
                 seal(cursor, job.table, load.load_id, staged, on_conflict=job.layout.on_conflict)
             worker.commit()
@@ -467,15 +463,8 @@ def _drop(connection: Connection, load: OpenLoad) -> None:
 
 def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) -> Books:
     """Note what the load cost, and return its books."""
-    costs = attempts.costs
-    seconds = Seconds(
-        extract=costs.extract_s,
-        transform=costs.transform_s,
-        load=costs.load_s,
-        total=perf_counter() - attempts.began,
-    )
     with connection.cursor() as cursor:
-        add_costs(cursor, load_id, costs.cache, seconds)
+        add_costs(cursor, load_id, attempts.costs.cache, attempts.costs.seconds_since(attempts.began))
         disown_load(cursor, load_id)
         discard(cursor, (load.load_id for load in left_loads(cursor, job.resume_key)))
     books = replace(show_load(connection, load_id).books, unknown_columns=attempts.unknown_columns)

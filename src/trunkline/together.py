@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from time import perf_counter, thread_time
+from time import thread_time
 from typing import TYPE_CHECKING, TypeVar
 
-from trunkline.books.account import Seconds
 from trunkline.books.reading import show_load
-from trunkline.books.writing import Costs, add_costs, begin_load, note_proof, note_reading, note_trailer, note_warnings
+from trunkline.books.writing import Costs, add_costs, begin_load, note_reading, note_verdict, note_warnings
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.engine import Reading, WorkedBlock, framed_source, identity_of
 from trunkline.errors import TrunklineError
@@ -164,10 +163,7 @@ def _stage(cursor: Cursor, stage: JointStage, job: Job, attempts: Attempts, work
     note_reading(cursor, load.load_id, worked.form)
     if worked.warnings:
         note_warnings(cursor, load.load_id, worked.warnings)
-    if worked.verdict.is_proved:
-        note_proof(cursor, load.load_id)
-    if worked.verdict.trailer is not None:
-        note_trailer(cursor, load.load_id, worked.verdict.trailer)
+    note_verdict(cursor, load.load_id, worked.verdict)
     joint = JointLoad(load=load, terms=job.terms, content=job.content)
     stage.open(joint)
     began = thread_time()
@@ -184,14 +180,7 @@ def _stage(cursor: Cursor, stage: JointStage, job: Job, attempts: Attempts, work
 
 
 def _books(cursor: Cursor, load: JointLoad, attempts: Attempts) -> Books:
-    costs = attempts.costs
-    seconds = Seconds(
-        extract=costs.extract_s,
-        transform=costs.transform_s,
-        load=costs.load_s,
-        total=perf_counter() - attempts.began,
-    )
-    add_costs(cursor, load.load.load_id, costs.cache, seconds)
+    add_costs(cursor, load.load.load_id, attempts.costs.cache, attempts.costs.seconds_since(attempts.began))
     books = show_load(cursor.connection, load.load.load_id).books
     return replace(books, unknown_columns=attempts.unknown_columns)
 

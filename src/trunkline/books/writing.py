@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+    from trunkline.evidence import Verdict
     from trunkline.framing.cutting import SourceForm
     from trunkline.layout.files import Layout
     from trunkline.loading.tables import CallTable
@@ -104,6 +105,12 @@ class Costs:
 
     def __add__(self, other: Costs) -> Costs:
         return Costs(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+
+    def seconds_since(self, began: float) -> Seconds:
+        """Return what the books keep of it: CPU by stage, and the time since *began*."""
+        return Seconds(
+            extract=self.extract_s, transform=self.transform_s, load=self.load_s, total=perf_counter() - began
+        )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -230,6 +237,14 @@ def note_warnings(cursor: Cursor, load_id: int, warnings: Sequence[str]) -> None
 def note_trailer(cursor: Cursor, load_id: int, trailer: Mapping[str, object]) -> None:
     """Keep what the trailers of a source state, and what was found."""
     cursor.execute(query("note_trailer"), {"load_id": load_id, "trailer": json.dumps(trailer)})
+
+
+def note_verdict(cursor: Cursor, load_id: int, verdict: Verdict) -> None:
+    """Keep what follows from the evidence of a source that is not refused for it."""
+    if verdict.is_proved:
+        note_proof(cursor, load_id)
+    if verdict.trailer is not None:
+        note_trailer(cursor, load_id, verdict.trailer)
 
 
 def own_load(cursor: Cursor, load_id: int) -> bool:

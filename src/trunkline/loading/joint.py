@@ -32,9 +32,11 @@ from trunkline.loading.publishing import (
 )
 from trunkline.loading.staged_tables import StagedTable, aside_table, drop_stage
 from trunkline.loading.staging import (
+    analyze,
     bound,
     check_partition_count,
     copy_rows,
+    hurry_sealing,
     in_runs,
     index,
     make_staged,
@@ -112,8 +114,7 @@ class JointStage:
 
     def seal(self) -> None:
         """Make the staged tables whose partition does not exist ready to be attached."""
-        self._cursor.execute("set local maintenance_work_mem = '128MB'")
-        self._cursor.execute("set local default_statistics_target = 3")  # as for a load of its own
+        hurry_sealing(self._cursor)
         partitions = partitions_of(self._cursor, self._table)
         for start, staged in self._staged.items():
             if self._is_new(partitions, staged):
@@ -128,8 +129,7 @@ class JointStage:
         bound(self._cursor, self._table, staged)
         names = {"staged": staged.identifier, **measures(self._table, "s")}
         self._cursor.execute(query("sum_joint", **names), {"relation": staged.relation})
-        columns = identifiers(self._table.value_columns)
-        self._cursor.execute(query("analyze_relation", relation=staged.identifier, columns=columns))
+        analyze(self._cursor, self._table, staged)
 
     def publish(self, *, sequence: SequenceRule | None) -> None:
         """

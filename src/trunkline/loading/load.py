@@ -30,9 +30,8 @@ from trunkline.books.writing import (
     begin_load,
     check_terms,
     find_unchanged,
-    note_proof,
     note_reading,
-    note_trailer,
+    note_verdict,
     note_warnings,
     terms_of,
     unchanged_books,
@@ -130,10 +129,7 @@ def load(
                 warnings.warn(f"{source}: {doubt}", RuntimeWarning, stacklevel=2)
             opened = begin_load(cursor, terms, content=content, resume_key=None)
             note_warnings(cursor, opened.load_id, doubts)
-            if verdict.is_proved:
-                note_proof(cursor, opened.load_id)
-            if verdict.trailer is not None:
-                note_trailer(cursor, opened.load_id, verdict.trailer)
+            note_verdict(cursor, opened.load_id, verdict)
             if isinstance(form := calls.attrs.get("form"), SourceForm):
                 note_reading(cursor, opened.load_id, form)
             _stage(cursor, table, layout, opened, typed, kept)

@@ -19,7 +19,7 @@ from trunkline.books.account import Totals
 from trunkline.database.queries import Queries
 from trunkline.loading.publishing import compare, twins_of
 from trunkline.loading.staged_tables import StagedTable
-from trunkline.loading.staging import StagedRows, copy_rows, fill_in, measures, settle_source
+from trunkline.loading.staging import StagedRows, analyze, copy_rows, fill_in, measures, settle_source
 from trunkline.loading.tables import CallTable, column_definitions, identifiers
 
 if TYPE_CHECKING:
@@ -92,9 +92,7 @@ def finish_rehearsal(
     """
     _settle(cursor, planned, on_conflict=on_conflict)
     if is_there:
-        cursor.execute(
-            query("analyze_relation", relation=STAGED.identifier, columns=identifiers(planned.value_columns))
-        )
+        analyze(cursor, planned, STAGED)
         twins = twins_of(planned, STAGED.identifier, ASIDE, bounds_of(cursor, planned, reloads))
         compare(cursor, planned, twins, repeats=REPEATS, on_conflict=on_conflict)
     cursor.execute(query("set_aside", aside=ASIDE))

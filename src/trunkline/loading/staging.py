@@ -222,6 +222,13 @@ def check_partition_count(starts: set[date | None], there: set[date]) -> None:
         )
 
 
+def hurry_sealing(cursor: Cursor) -> None:
+    """Sort indexes in memory and sample little, until the caller's transaction ends."""
+    cursor.execute("set local maintenance_work_mem = '128MB'")
+    # A thirtieth of the usual sample: a tenth took as long as the index of a day of 20,000 calls.
+    cursor.execute("set local default_statistics_target = 3")
+
+
 def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str) -> None:
     """
     Make a staged table ready to be published, in the caller's transaction.
@@ -248,8 +255,13 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
         query("sum_staged", staged=staged.identifier, **measures(table, "s")),
         {"load_id": load_id, "relation": staged.relation},
     )
-    cursor.execute(query("analyze_relation", relation=staged.identifier, columns=identifiers(table.value_columns)))
+    analyze(cursor, table, staged)
     cursor.execute(query("mark_sealed"), {"load_id": load_id, "relation": staged.relation})
+
+
+def analyze(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
+    """Let the planner know what was staged."""
+    cursor.execute(query("analyze_relation", relation=staged.identifier, columns=identifiers(table.value_columns)))
 
 
 def bound(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
