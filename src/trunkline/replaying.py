@@ -50,7 +50,6 @@ from trunkline.books.writing import (
 from trunkline.clock_proof import ClockProofs, check_clocks, prove_clocks
 from trunkline.database.queries import Queries
 from trunkline.database.retrying import ATTEMPTS, retrying
-from trunkline.database.schema import share_schema
 from trunkline.database.sessions import Sessions
 from trunkline.engine import Reading, typed_of
 from trunkline.errors import RefusedError, ReloadNeededError, TrunklineError
@@ -72,10 +71,10 @@ from trunkline.loading.staging import (
     staged_rows,
 )
 from trunkline.loading.tables import CallTable, ensure_call_table
+from trunkline.runner import connect_to_load
 from trunkline.transformation import typed_totals
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.layout.files import Layout
@@ -143,7 +142,7 @@ def replay_rejects(which: Which, settings: Settings, servers: Servers) -> list[R
     Returns:
         What became of them, load by load.  An error ends the replay of its load and no other.
     """
-    sessions = Sessions(partial(_connect, servers))
+    sessions = Sessions(partial(connect_to_load, servers))
     try:
         policy = retrying(attempts=ATTEMPTS, on_retry=servers.on_retry)
         found = policy(_origins, replace(which, state="open"), sessions)
@@ -161,16 +160,6 @@ def replay_rejects(which: Which, settings: Settings, servers: Servers) -> list[R
 def _origins(which: Which, sessions: Sessions) -> list[Origin]:
     with sessions.borrow() as connection, connection.cursor() as cursor:
         return origins(cursor, which)
-
-
-def _connect(servers: Servers) -> Connection:
-    connection = servers.connect()
-    try:
-        share_schema(connection, session=True)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _replay(origin: Origin, which: Which, settings: Settings, servers: Servers, sessions: Sessions) -> Replayed | None:

@@ -2,29 +2,37 @@
 
 -- name: add_known_block
 -- Account for a block that a load on the same terms brought, whole and without rejects; no row if there is none.
+with candidates as materialized (  -- an export that rolls on brings a block every day; its first load is asked for once
+    select distinct on (l.id) l.id as origin, b.load_id, b.bytes, b.lines, b.content_hash, b.read, b.typed, b.filtered,
+        b.totals, b.findings
+    from trunkline.blocks b join trunkline.loads l on l.id = coalesce(b.known_from, b.load_id)
+    where b.content_hash = %(content_hash)s and b.content_hash <> ''
+        and b.rejected = 0
+        and b.set_aside = 0
+        and l.call_table = %(call_table)s
+        and l.system = %(system)s
+        and l.layout_fingerprint = %(layout_fingerprint)s
+        and l.key_fingerprint = %(key_fingerprint)s
+    order by l.id, b.load_id desc, b.position
+)
 insert into trunkline.blocks (
     load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals,
     known_from, findings
 )
-select %(load_id)s, %(position)s, %(first_byte)s, b.bytes, %(first_line)s, b.lines, b.content_hash,
-    b.read, b.typed, 0, b.filtered, b.totals, coalesce(b.known_from, l.id), b.findings
-from trunkline.blocks b join trunkline.loads l on l.id = coalesce(b.known_from, b.load_id)
-where b.content_hash = %(content_hash)s and b.content_hash <> ''
-    and b.rejected = 0
-    and b.set_aside = 0
-    and l.call_table = %(call_table)s
-    and l.system = %(system)s
-    and l.layout_fingerprint = %(layout_fingerprint)s
-    and l.key_fingerprint = %(key_fingerprint)s
-    and trunkline.is_in_place(l.id)
-order by b.load_id desc, b.position
+select %(load_id)s, %(position)s, %(first_byte)s, bytes, %(first_line)s, lines, content_hash, read, typed, 0, filtered,
+    totals, origin, findings
+from candidates
+where trunkline.is_in_place(origin)
+order by load_id desc
 limit 1
 returning known_from
 
 -- name: stale_known_blocks
 -- Blocks that were known when they were accounted for, and are not any more: calls were deleted or reloaded since.
-select from trunkline.blocks b
-where b.load_id = %(load_id)s and b.known_from is not null and not trunkline.is_in_place(b.known_from)
+with known as materialized (  -- each load is asked for once, not for each of its blocks
+    select distinct known_from from trunkline.blocks where load_id = %(load_id)s and known_from is not null
+)
+select from known where not trunkline.is_in_place(known_from)
 limit 1
 
 -- name: note_known_twins
