@@ -139,8 +139,10 @@ insert into trunkline.staged (load_id, relation, lower, upper) values (%(load_id
 on conflict do nothing
 
 -- name: make_staged
--- Make a staged table: the call table's columns and constraints, no index.
+-- Make a staged table: the call table's columns and constraints, no index.  Autovacuum would read each of them again and
+-- again while it grows, and take half as much time as the load itself (measured); what is published it may look at.
 create table if not exists {staged} (like {table} including defaults including constraints)
+with (autovacuum_enabled = false)
 
 -- name: fill_in
 -- Let a staged table fill in what is the same for all calls of a load, so that it need not be copied.
@@ -286,8 +288,10 @@ alter table {staged} set schema {schema}
 alter table {table} attach partition {relation} for values from ({lower}) to ({upper})
 
 -- name: settle_partition
--- A partition needs neither the check that spared the scan, since it says what the bounds say, nor a load's defaults.
-alter table {relation} drop constraint {name}, alter column system drop default, alter column load_id drop default
+-- A partition needs neither the check that spared the scan, since it says what the bounds say, nor a load's defaults;
+-- and autovacuum looks after it.
+alter table {relation} drop constraint {name}, alter column system drop default, alter column load_id drop default,
+    reset (autovacuum_enabled)
 
 -- name: take_back
 -- Remove the calls that earlier loads of the same content brought.
