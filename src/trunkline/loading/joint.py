@@ -33,7 +33,6 @@ from trunkline.loading.publishing import (
 from trunkline.loading.staged_tables import StagedTable, aside_table, drop_stage
 from trunkline.loading.staging import (
     analyze,
-    bound,
     check_partition_count,
     copy_rows,
     hurry_sealing,
@@ -43,6 +42,7 @@ from trunkline.loading.staging import (
     measures,
     partitions_there,
     starts_in,
+    watch,
 )
 from trunkline.loading.tables import CallTable, identifiers
 
@@ -126,7 +126,7 @@ class JointStage:
 
     def _seal(self, staged: StagedTable) -> None:
         index(self._cursor, self._table, staged)
-        bound(self._cursor, self._table, staged)
+        watch(self._cursor, staged)
         names = {"staged": staged.identifier, **measures(self._table, "s")}
         self._cursor.execute(query("sum_joint", **names), {"relation": staged.relation})
         analyze(self._cursor, self._table, staged)

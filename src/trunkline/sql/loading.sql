@@ -144,6 +144,14 @@ on conflict do nothing
 create table if not exists {staged} (like {table} including defaults including constraints)
 with (autovacuum_enabled = false)
 
+-- name: make_bounded
+-- Make a staged table that states its partition's bounds, so that attaching it needs no scan: COPY checks each row in a
+-- third of the time that adding the check to a filled table takes (measured).
+create table if not exists {staged} (
+    like {table} including defaults including constraints,
+    constraint {name} check ({event_time} >= {lower} and {event_time} < {upper})
+) with (autovacuum_enabled = false)
+
 -- name: fill_in
 -- Let a staged table fill in what is the same for all calls of a load, so that it need not be copied.
 alter table {staged} alter column system set default {system}, alter column load_id set default {load_id}
@@ -211,12 +219,16 @@ gone as (
 )
 insert into {repeats} select * from gone
 
--- name: bound_staged
--- State the partition's bounds, so that attaching it needs no scan.
-alter table {staged} add constraint {name} check ({event_time} >= {lower} and {event_time} < {upper})
+-- name: sum_one_currency
+-- Sum a staged table into the books' side of the balance; no row if it has calls of several currencies.
+insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
+select %(load_id)s, %(relation)s, (select {currency} from {staged} s limit 1), count(*),
+    coalesce(sum({duration_s}), 0), coalesce(sum({cost}), 0)
+from {staged} s
+having count(*) filter (where {currency} <> (select {currency} from {staged} s limit 1)) = 0 and count(*) > 0
 
 -- name: sum_staged
--- Sum a staged table into the books' side of the balance.
+-- Sum a staged table of several currencies into the books' side of the balance.
 insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
 select %(load_id)s, %(relation)s, {currency}, count(*), coalesce(sum({duration_s}), 0), coalesce(sum({cost}), 0)
 from {staged} s
