@@ -17,7 +17,7 @@ from trunkline import __version__
 from trunkline.blocks import Block
 from trunkline.books.writing import Costs
 from trunkline.cache.store import connect_cache
-from trunkline.cache.values import pack_typed, unpack_typed
+from trunkline.cache.values import DIGEST_BYTES, pack_typed, unpack_typed
 from trunkline.engine import Reading, WorkedBlock, identity_of, work_block
 from trunkline.errors import EngineError, SourceChangedError, SourceError, TrunklineError
 from trunkline.sources.naming import is_url, shown
@@ -166,7 +166,7 @@ def work_task(task: Task) -> tuple[bytes, Costs]:
             "changed while it was read, or is another file where a worker runs", where=shown(task.location or "")
         )
     worked = work_block(block, task.identity, task.reading, _cache(task.cache))
-    return bytes(pack_typed(worked.typed, "lz4")), worked.costs
+    return bytes(pack_typed(worked.typed, "lz4")[DIGEST_BYTES:]), worked.costs
 
 
 def _fetched(task: Task, location: str) -> Block:

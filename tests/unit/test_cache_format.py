@@ -1,6 +1,7 @@
 """What is stored of a block reads back equal, or is told from what was stored."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from trunkline.blocks import REJECT_SCHEMA, TextBlock, TypedBlock
 from trunkline.cache.values import (
+    DIGEST_BYTES,
     BadValueError,
     cache_key,
     mac_key,
@@ -120,7 +122,7 @@ def test_text_reads_back_equal(data, names, gaps, rejects, compression):
         read=len(gaps) + len(rejects),
     )
 
-    assert_same(unpack_text(pack_text(block, compression)), block)
+    assert_same(unpack_text(pack_text(block, compression)[DIGEST_BYTES:]), block)
 
 
 @pytest.mark.parametrize("compression", [None, "lz4"])
@@ -135,7 +137,7 @@ def test_typed_calls_read_back_equal(calls, rejects, filtered, compression):
         filtered=filtered,
     )
 
-    got = unpack_typed(pack_typed(block, compression))
+    got = unpack_typed(pack_typed(block, compression)[DIGEST_BYTES:])
 
     assert_same(got, block)
     assert got.filtered == filtered
@@ -145,7 +147,7 @@ def test_findings_read_back_equal():
     """A warm run warns of what a cold one does."""
     block = typed_block(findings=Findings(traces=Counter({("started_at", "cut"): 2})))
 
-    assert unpack_typed(pack_typed(block, None)).findings == block.findings
+    assert unpack_typed(pack_typed(block, None)[DIGEST_BYTES:]).findings == block.findings
 
 
 def test_a_slice_of_a_batch_is_stored_alone():
@@ -153,10 +155,24 @@ def test_a_slice_of_a_batch_is_stored_alone():
     large = pa.record_batch([pa.array([str(n) for n in range(100_000)])], names=["n"])
     block = TextBlock(batch=large.slice(50_000, 2), lines=np.array([4, 7]), rejects=rejects_batch(), read=2)
 
-    payload = pack_text(block, "lz4")
+    payload = pack_text(block, "lz4")[DIGEST_BYTES:]
 
     assert_same(unpack_text(payload), block)
     assert len(payload) < 4096
+
+
+def test_what_lz4_cannot_shorten_is_stored_too():
+    """The room for a value is made before it is known how long it gets."""
+    numbers = np.random.default_rng(7).integers(-(2**63), 2**63 - 1, 200_000)
+    keys = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), 100_000, [None, pa.py_buffer(numbers)])
+    block = typed_block()
+    calls = pa.record_batch([keys], names=["record_key"])
+    block = replace(block, batch=calls, lines=np.arange(100_000), read=100_000 + len(block.rejects), filtered=0)
+
+    payload = pack_typed(block, "lz4")[DIGEST_BYTES:]
+
+    assert len(payload) > numbers.nbytes
+    assert_same(unpack_typed(payload), block)
 
 
 def test_what_pandas_knows_of_a_batch_is_not_stored():
@@ -166,7 +182,7 @@ def test_what_pandas_knows_of_a_batch_is_not_stored():
     assert b"pandas" in batch.schema.metadata
     block = TextBlock(batch=batch, lines=np.array([0]), rejects=rejects_batch(), read=1)
 
-    payload = pack_text(block, "lz4")
+    payload = pack_text(block, "lz4")[DIGEST_BYTES:]
 
     assert b"pandas" not in bytes(payload)
     assert unpack_text(payload).batch.schema.metadata is None
@@ -184,7 +200,7 @@ def test_values_of_the_first_release_stay_readable(name):
 @pytest.mark.parametrize("mac", [None, mac_key("s3cret")], ids=["checksum", "mac"])
 def test_every_flipped_byte_is_noticed(mac):
     """Wherever a value is damaged, it is not taken for a block."""
-    value = seal(pack_text(text_block(), "lz4"), key=KEY, mac=mac)
+    value = bytes(seal(pack_text(text_block(), "lz4"), key=KEY, mac=mac))
 
     for place in range(len(value)):
         damaged = bytearray(value)
@@ -195,7 +211,7 @@ def test_every_flipped_byte_is_noticed(mac):
 
 def test_every_truncation_is_noticed():
     """However much of a value is there, it is not taken for a block unless all of it is, and no more."""
-    value = seal(pack_text(text_block(), "lz4"), key=KEY, mac=None)
+    value = bytes(seal(pack_text(text_block(), "lz4"), key=KEY, mac=None))
 
     for length in range(len(value)):
         with pytest.raises(BadValueError):
@@ -213,7 +229,7 @@ def test_another_reply_than_a_string_is_noticed(value):
 
 def test_a_value_belongs_to_its_key():
     """A block copied to another block's key is not that block."""
-    value = seal(pack_text(text_block(), "lz4"), key=KEY, mac=None)
+    value = bytes(seal(pack_text(text_block(), "lz4"), key=KEY, mac=None))
 
     with pytest.raises(BadValueError):
         unseal(value, key=cache_key("extract", "00fe"), mac=None)
@@ -223,7 +239,7 @@ def test_a_value_belongs_to_its_key():
 def test_a_value_belongs_to_its_secret(written, read):
     """Who knows no secret, or another one, cannot write a value that is accepted."""
     macs = [mac_key(secret) if secret else None for secret in (written, read)]
-    value = seal(b"payload", key=KEY, mac=macs[0])
+    value = bytes(seal(memoryview(bytearray(DIGEST_BYTES) + b"payload"), key=KEY, mac=macs[0]))
 
     with pytest.raises(BadValueError):
         unseal(value, key=KEY, mac=macs[1])
@@ -312,7 +328,7 @@ def test_typed_calls_that_do_not_add_up_are_noticed(counts):
 @given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_damage_behind_a_right_checksum_never_crashes(place, byte):
     """Without a secret, a stranger can compute the checksum: the worst that happens is another value or a miss."""
-    payload = bytearray(pack_typed(typed_block(), "lz4"))
+    payload = bytearray(pack_typed(typed_block(), "lz4")[DIGEST_BYTES:])
     payload[place % len(payload)] = byte
 
     try:

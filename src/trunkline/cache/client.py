@@ -128,7 +128,7 @@ def bounded_copy(client: redis.Redis) -> redis.Redis:
     return redis.Redis.from_pool(copy)
 
 
-def execute(client: redis.Redis, *command: str | bytes | int) -> Any:
+def execute(client: redis.Redis, *command: str | bytes | memoryview | int) -> Any:
     """Send one command, once, and return its reply undecoded, whatever the client decodes otherwise."""
     pool = client.connection_pool
     connection: Any = pool.get_connection()  # redis-py types neither sending nor closing

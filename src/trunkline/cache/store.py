@@ -228,7 +228,7 @@ class Cache:
         # Given back whatever became of the value, and by SET, the only right to write that we ask for.
         self._attempt(self._writes, "SET", claim_key(key), b"", "PX", 1)
 
-    def _attempt(self, breaker: Breaker, *command: str | bytes | int) -> Any:
+    def _attempt(self, breaker: Breaker, *command: str | bytes | memoryview | int) -> Any:
         if not breaker.allows():
             return None
         try:

@@ -60,9 +60,10 @@ def mac_key(secret: str) -> bytes:
     return blake3(secret.encode(), derive_key_context=_KEY_CONTEXT).digest()
 
 
-def seal(payload: bytes | memoryview, *, key: str, mac: bytes | None) -> bytes:
-    """Return the value to store under *key*: the payload behind its checksum, keyed if *mac* is given."""
-    return b"".join((_digest(payload, key, mac), payload))
+def seal(value: memoryview, *, key: str, mac: bytes | None) -> memoryview:
+    """Write the checksum, keyed if *mac* is given, into the room before the payload, and return the value to store."""
+    value[:DIGEST_BYTES] = _digest(value[DIGEST_BYTES:], key, mac)
+    return value
 
 
 def unseal(value: object, *, key: str, mac: bytes | None) -> memoryview:
@@ -86,13 +87,13 @@ def _digest(payload: bytes | memoryview, key: str, mac: bytes | None) -> bytes:
 
 
 def pack_text(block: TextBlock, compression: Compression) -> memoryview:
-    """Return the payload of what extraction made of a block."""
+    """Return the value of what extraction made of a block, with room for its checksum before the payload."""
     return _pack(block.batch, block.lines, block.rejects, {"read": block.read}, compression)
 
 
 def unpack_text(payload: memoryview) -> TextBlock:
     """
-    Return the block that `pack_text` was given.
+    Return the block that `pack_text` was given, from the payload of its value.
 
     Raises:
         BadValueError: If the payload is of another schema or contradicts itself.
@@ -111,14 +112,14 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def pack_typed(block: TypedBlock, compression: Compression) -> memoryview:
-    """Return the payload of what transformation made of a block."""
+    """Return the value of what transformation made of a block, with room for its checksum before the payload."""
     facts = {"read": block.read, "filtered": block.filtered, "findings": block.findings.to_json()}
     return _pack(block.batch, block.lines, block.rejects, facts, compression)
 
 
 def unpack_typed(payload: memoryview) -> TypedBlock:
     """
-    Return the block that `pack_typed` was given.
+    Return the block that `pack_typed` was given, from the payload of its value.
 
     Raises:
         BadValueError: If the payload is of another schema or contradicts itself.
@@ -141,10 +142,22 @@ def _pack(
     # Only names and types: what pandas leaves in the metadata differs by version and is nobody's business.
     fields = [field.remove_metadata() for field in calls.schema]
     schema = pa.schema([*fields, _STEP], {name: str(fact) for name, fact in facts.items()})
-    sink = pa.BufferOutputStream()
-    _write(sink, pa.RecordBatch.from_arrays([*calls.columns, pa.array(steps)], schema=schema), compression)
-    _write(sink, rejects, compression)
-    return memoryview(sink.getvalue())
+    stored = pa.RecordBatch.from_arrays([*calls.columns, pa.array(steps)], schema=schema)
+    # One place for all of it from the beginning: a stream that grows copies what it has, and so does joining.
+    room = pa.allocate_buffer(DIGEST_BYTES + _most_bytes(stored) + _most_bytes(rejects))
+    with pa.FixedSizeBufferWriter(room) as sink:
+        sink.write(bytes(DIGEST_BYTES))
+        _write(sink, stored, compression)
+        _write(sink, rejects, compression)
+        size = sink.tell()
+    return memoryview(room).cast("B")[:size]
+
+
+def _most_bytes(batch: pa.RecordBatch) -> int:
+    """Return how long the stream of a batch can be: lz4 lengthens what it cannot shorten, by a 255th at most."""
+    plain = int(batch.schema.serialize().size + pa.ipc.get_record_batch_size(batch))
+    buffers = 3 * batch.num_columns + 2
+    return plain + plain // 128 + 64 * buffers  # of each buffer the frame, a prefix, and padding
 
 
 def _write(sink: pa.NativeFile, batch: pa.RecordBatch, compression: Compression) -> None:
