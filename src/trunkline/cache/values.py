@@ -155,9 +155,9 @@ def _pack(
 
 def _most_bytes(batch: pa.RecordBatch) -> int:
     """Return how long the stream of a batch can be: lz4 lengthens what it cannot shorten, by a 255th at most."""
-    plain = int(batch.schema.serialize().size + pa.ipc.get_record_batch_size(batch))
+    plain = batch.schema.serialize().size + pa.ipc.get_record_batch_size(batch)
     buffers = 3 * batch.num_columns + 2
-    return plain + plain // 128 + 64 * buffers  # of each buffer the frame, a prefix, and padding
+    return int(plain + plain // 128 + 64 * buffers)  # of each buffer the frame, a prefix, and padding
 
 
 def _write(sink: pa.NativeFile, batch: pa.RecordBatch, compression: Compression) -> None:

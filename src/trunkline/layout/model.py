@@ -470,6 +470,11 @@ class Layout(Part):
     def _zoned_fields(self) -> Iterator[TimestampField]:
         return (field for field in self.fields if isinstance(field, TimestampField) and not field.states_offset)
 
+    @property
+    def stated(self) -> dict[str, str]:
+        """What the layout states for all records, by column: currencies."""
+        return {field.currency_column: field.currency for field in self._money_fields() if field.currency is not None}
+
     def _money_fields(self) -> Iterator[MoneyField]:
         return (field for field in self.fields if isinstance(field, MoneyField))
 

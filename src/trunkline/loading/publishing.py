@@ -42,7 +42,7 @@ from trunkline.loading.staged_tables import (
     repeats_table,
     staged_tables,
 )
-from trunkline.loading.staging import BOUNDS_CHECK, index_name, measures, same_key
+from trunkline.loading.staging import BOUNDS_CHECK, index_name, measures, no_defaults, same_key
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
@@ -277,7 +277,8 @@ def _attach_relation(cursor: Cursor, table: CallTable, staged: StagedTable, name
         )
     )
     if bounded:
-        cursor.execute(query("settle_partition", relation=relation, name=sql.Identifier(BOUNDS_CHECK)))
+        check = sql.Identifier(BOUNDS_CHECK)
+        cursor.execute(query("settle_partition", relation=relation, name=check, no_defaults=no_defaults(table)))
     return oid_of(cursor, relation.as_string(cursor))
 
 

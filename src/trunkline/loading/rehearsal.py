@@ -20,7 +20,7 @@ from trunkline.database.queries import Queries
 from trunkline.loading.publishing import compare, twins_of
 from trunkline.loading.staged_tables import StagedTable
 from trunkline.loading.staging import StagedRows, analyze, copy_rows, fill_in, measures, settle_source
-from trunkline.loading.tables import CallTable, column_definitions, identifiers
+from trunkline.loading.tables import CallTable, column_definitions, identifiers, planned_call_table
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -64,7 +64,8 @@ def open_rehearsal(cursor: Cursor, layout: Layout, table: CallTable | None, *, s
             cursor.execute(query("make_staged", staged=relation, table=table.identifier))
         else:
             cursor.execute(sql.SQL("create table {} ({})").format(relation, column_definitions(layout)))
-    fill_in(cursor, STAGED.identifier, load_id=load_id, system=system)
+    filled = table or planned_call_table(cursor, layout)
+    fill_in(cursor, filled, STAGED.identifier, load_id=load_id, system=system)
     cursor.execute(query("make_aside", aside=ASIDE))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 
@@ -56,7 +57,7 @@ def make_staged(
             {"load_id": load_id, "relation": staged.relation, "lower": staged.lower, "upper": staged.upper},
         )
         _make(cursor, table, staged)
-        fill_in(cursor, staged.identifier, load_id=load_id, system=system)
+        fill_in(cursor, table, staged.identifier, load_id=load_id, system=system)
         made[start] = staged
     return made
 
@@ -78,14 +79,23 @@ def _make(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
     )
 
 
-def fill_in(cursor: Cursor, staged: sql.Identifier, *, load_id: int, system: str) -> None:
-    """Let a staged table give each call its load and system: a seventh of COPY's time less than copying them."""
-    cursor.execute(query("fill_in", staged=staged, load_id=sql.Literal(load_id), system=sql.Literal(system)))
+def fill_in(cursor: Cursor, table: CallTable, staged: sql.Identifier, *, load_id: int, system: str) -> None:
+    """Let a staged table give each call what all have alike: a fifth of COPY's time less than copying it."""
+    values: dict[str, str | int] = {"system": system, "load_id": load_id, **table.stated}
+    default = sql.SQL("alter column {} set default {}")
+    defaults = [default.format(sql.Identifier(name), sql.Literal(value)) for name, value in values.items()]
+    cursor.execute(query("fill_in", staged=staged, defaults=sql.SQL(", ").join(defaults)))
+
+
+def no_defaults(table: CallTable) -> sql.Composed:
+    """Return the actions of ALTER TABLE that take back what `fill_in` did."""
+    action = sql.SQL("alter column {} drop default")
+    return sql.SQL(", ").join(action.format(sql.Identifier(name)) for name in ("system", "load_id", *table.stated))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedRows:
-    """The calls of one block, with all columns but what the staged table fills in, in runs of one partition each."""
+    """The calls of one block, with all columns but its load and system, in runs of one partition each."""
 
     batch: pa.RecordBatch
     runs: tuple[tuple[date | None, int, int], ...]  # partition, first row, end
@@ -131,13 +141,24 @@ def _runs(starts: Days) -> Iterable[tuple[date, int, int]]:
 
 def copy_rows(cursor: Cursor, table: CallTable, rows: StagedRows, staged: dict[date | None, StagedTable]) -> None:
     """Copy the rows of a block into their staged tables, in the caller's transaction."""
-    columns = identifiers(rows.batch.schema.names)
+    batch = _without_stated(rows.batch, table)
+    columns = identifiers(batch.schema.names)
     for start, first, end in rows.runs:
         statement = sql.SQL("copy {} ({}) from stdin with ({})").format(
             staged[start].identifier, columns, sql.SQL(copy_options())
         )
-        data = encode_copy(rows.batch.slice(first, end - first), table.value_types)
+        data = encode_copy(batch.slice(first, end - first), table.value_types)
         cursor.copy_expert(statement, io.BytesIO(data), size=COPY_CHUNK_BYTES)
+
+
+def _without_stated(batch: pa.RecordBatch, table: CallTable) -> pa.RecordBatch:
+    """Return the columns that must be copied: all but those in which each call has what the staged table fills in."""
+    filled = [name for name, value in table.stated.items() if _is_all(batch.column(name), value)]
+    return batch.drop_columns(filled)
+
+
+def _is_all(column: pa.Array, value: str) -> bool:
+    return bool(pc.all(pc.equal(column, value), skip_nulls=False).as_py())
 
 
 def add_block(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from psycopg2 import sql
@@ -64,6 +64,7 @@ class CallTable:
         partition: ``day``, ``week``, ``month`` or ``none``, as the table was made.
         value_types: The layout's columns, in order, with their types: what makes two calls of one key the same or a
             conflict.
+        stated: What the layout states for all records, by column: nearly always what a whole block has there.
     """
 
     schema: str
@@ -72,6 +73,7 @@ class CallTable:
     event_time: str | None
     partition: str
     value_types: Mapping[str, str]
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -166,6 +168,7 @@ def _named(cursor: Cursor, layout: Layout) -> tuple[CallTable, tuple[Any, ...] |
         event_time=layout.event_time,
         partition=layout.partition,
         value_types={column.name: column.pg_type for column in layout.columns},
+        stated=layout.stated,
     )
     return table, known
 
@@ -231,14 +234,7 @@ def _checked(
             f"{table.qualified} has no column for {', '.join(column.name for column in missing)}",
             hint=f"add it as an explicit step: alter table {table.qualified} {wanted}",
         )
-    return CallTable(
-        schema=table.schema,
-        name=table.name,
-        qualified=table.qualified,
-        event_time=table.event_time,
-        partition=stored_partition,
-        value_types=table.value_types,
-    )
+    return replace(table, partition=stored_partition)
 
 
 def rebuild_calls_view(cursor: Cursor) -> bool:

@@ -154,7 +154,7 @@ create table if not exists {staged} (
 
 -- name: fill_in
 -- Let a staged table fill in what is the same for all calls of a load, so that it need not be copied.
-alter table {staged} alter column system set default {system}, alter column load_id set default {load_id}
+alter table {staged} {defaults}
 
 -- name: make_aside
 -- Make the table of calls that are set aside while a load is settled: duplicates and conflicts.
@@ -302,8 +302,7 @@ alter table {table} attach partition {relation} for values from ({lower}) to ({u
 -- name: settle_partition
 -- A partition needs neither the check that spared the scan, since it says what the bounds say, nor a load's defaults;
 -- and autovacuum looks after it.
-alter table {relation} drop constraint {name}, alter column system drop default, alter column load_id drop default,
-    reset (autovacuum_enabled)
+alter table {relation} drop constraint {name}, {no_defaults}, reset (autovacuum_enabled)
 
 -- name: take_back
 -- Remove the calls that earlier loads of the same content brought.
