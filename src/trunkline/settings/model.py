@@ -152,7 +152,7 @@ class Settings(BaseModel):
     )
     allow_empty: bool = Field(default=False, description="Accept a glob that matches nothing.")
     workers: int | None = Field(
-        default=None, ge=1, le=64, description="Blocks worked on at once; by default one for each core, at most four."
+        default=None, ge=1, le=64, description="Blocks worked on at once; by default one more than cores, at most four."
     )
     engine: Annotated[StrictStr, AfterValidator(check_engine)] = Field(
         default="threads",
