@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.connection import PythonRespSerializer
 from redis.retry import Retry
 
+from trunkline.cache.watchdog import Watchdog
 from trunkline.errors import SettingsError
 
 # A cache that needs longer than this for a value of a few MiB is no faster than working the value out again.
@@ -34,6 +35,8 @@ _READ_BYTES = 64 * 1024  # at most, by one recv; more is not faster
 _PACKER: Any = PythonRespSerializer(
     6000, lambda word: word if isinstance(word, bytes | memoryview) else str(word).encode()
 )
+
+_WATCHDOG = Watchdog()
 
 _URL_HINT = (
     "give redis://[USER:PASSWORD@]HOST:PORT/DB, rediss:// for TLS or unix:///PATH, with special characters "
@@ -159,17 +162,13 @@ def _in_time(connection: Any) -> Iterator[None]:
         with contextlib.suppress(OSError, TypeError):
             socket.socket.shutdown(connection._sock, socket.SHUT_RDWR)
 
-    watchdog = threading.Timer(connection.socket_timeout or TIMEOUT_S, give_up)
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        yield
-    except Exception as exc:
-        if late.is_set():
-            raise exceptions.TimeoutError("it took too long") from exc
-        raise
-    finally:
-        watchdog.cancel()
+    with _WATCHDOG.watch(connection.socket_timeout or TIMEOUT_S, give_up):
+        try:
+            yield
+        except Exception as exc:
+            if late.is_set():
+                raise exceptions.TimeoutError("it took too long") from exc
+            raise
 
 
 def place(client: redis.Redis) -> str:
