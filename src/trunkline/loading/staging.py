@@ -80,7 +80,7 @@ def _make(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
 
 
 def fill_in(cursor: Cursor, table: CallTable, staged: sql.Identifier, *, load_id: int, system: str) -> None:
-    """Let a staged table give each call what all have alike: a fifth of COPY's time less than copying it."""
+    """Let a staged table give each call what all have alike: for load and system a seventh of COPY's time less."""
     values: dict[str, str | int] = {"system": system, "load_id": load_id, **table.stated}
     default = sql.SQL("alter column {} set default {}")
     defaults = [default.format(sql.Identifier(name), sql.Literal(value)) for name, value in values.items()]

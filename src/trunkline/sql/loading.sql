@@ -140,13 +140,12 @@ on conflict do nothing
 
 -- name: make_staged
 -- Make a staged table: the call table's columns and constraints, no index.  Autovacuum would read each of them again and
--- again while it grows, and take half as much time as the load itself (measured); what is published it may look at.
+-- again while it grows; what is published it may look at.
 create table if not exists {staged} (like {table} including defaults including constraints)
 with (autovacuum_enabled = false)
 
 -- name: make_bounded
--- Make a staged table that states its partition's bounds, so that attaching it needs no scan: COPY checks each row in a
--- third of the time that adding the check to a filled table takes (measured).
+-- Make a staged table that states its partition's bounds, so that attaching it needs no scan, nor does adding them.
 create table if not exists {staged} (
     like {table} including defaults including constraints,
     constraint {name} check ({event_time} >= {lower} and {event_time} < {upper})
