@@ -481,3 +481,78 @@ def test_partitions_that_are_there_are_not_new(connection, layout, monkeypatch):
     load_text(connection, layout, THIRD)
 
     assert load_text(connection, layout, FIRST, SECOND, THIRD).duplicates == 2
+
+
+def test_nothing_of_staging_is_left_on_a_partition(connection, layout):
+    """It has no default, no check and no setting of its own: what is inserted by hand is not taken for this load's."""
+    load_text(connection, layout, FIRST, THIRD)
+
+    assert fetch(connection, "select count(*) from pg_inherits where inhparent = 'customer_call_logs'::regclass") == [
+        (2,)
+    ]
+    assert not fetch(
+        connection,
+        "select c.relname, c.reloptions, d.adnum, k.conname from pg_inherits i join pg_class c on c.oid = i.inhrelid "
+        "left join pg_attrdef d on d.adrelid = c.oid "
+        "left join pg_constraint k on k.conrelid = c.oid and k.contype = 'c' "
+        "where i.inhparent = 'customer_call_logs'::regclass "
+        "and (c.reloptions is not null or d.adnum is not null or k.conname is not null)",
+    )
+
+
+MIXED = """
+grammar = 1
+name = "mixed"
+table = "mixed"
+key = ["call_id", "started_at"]
+event_time = "started_at"
+
+[defaults]
+timezone = "UTC"
+
+[[fields]]
+column = "id"
+name = "call_id"
+type = "text"
+required = true
+
+[[fields]]
+column = "time"
+name = "started_at"
+type = "timestamp"
+required = true
+
+[[fields]]
+column = "cost"
+name = "cost"
+type = "money"
+{currency}
+"""
+
+
+@pytest.mark.parametrize(
+    ("currency", "records", "stored", "totals"),
+    [
+        ('currency = "USD"', ["1.20,", ",", "0.30,"], ["USD", None, "USD"], {"USD": "1.50"}),
+        (
+            'currency_from = "code"',
+            ["1.20,USD", "2,KES", "0.30,USD"],
+            ["USD", "KES", "USD"],
+            {"KES": "2", "USD": "1.50"},
+        ),
+        ('currency_from = "code"', ["1.20,USD", "2,USD"], ["USD", "USD"], {"USD": "3.20"}),
+    ],
+    ids=["stated, and one without", "of each record", "of each record, all alike"],
+)
+def test_each_call_has_its_own_currency(connection, currency, records, stored, totals):
+    """Whether the column is copied or filled in, and summed in groups or not: a call without an amount has none."""
+    layout = parse_layout(MIXED.replace("{currency}", currency), origin="test")
+    lines = [f"{number},2022-01-01 10:0{number}:00,{record}" for number, record in enumerate(records)]
+    frame = extract(io.BytesIO("\n".join(("id,time,cost,code", *lines)).encode()), layout)
+    calls, rejects = transform(frame, layout)
+    books = load(calls, connection, layout, rejects)
+    connection.commit()
+
+    assert [code for (code,) in fetch(connection, "select currency from mixed order by call_id")] == stored
+    found = {code: Decimal(cost) for code, cost in books.totals.to_dict()["cost"].items() if code}
+    assert found == {code: Decimal(cost) for code, cost in totals.items()}
