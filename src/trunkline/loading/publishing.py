@@ -322,9 +322,7 @@ def _merge(
     cursor.execute(
         query(
             "merge_staged",
-            aside=aside_table(load.load_id),
-            staged=staged.identifier,
-            table=table.identifier,
+            **{name: twins[name] for name in ("staged", "table", "same_key", "bounds")},
             columns=identifiers(table.columns),
             s_columns=identifiers(table.columns, "s"),
             sums=named_measures(table),

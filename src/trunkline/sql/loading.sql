@@ -367,11 +367,12 @@ select count(*), coalesce(array_agg(distinct tableoid), '{{}}'::oid[]) from gone
 delete from trunkline.staged_sums where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: merge_staged
--- Insert the staged calls that the call table does not have, and sum what was inserted.
+-- Insert the staged calls that the call table does not have, and sum what was inserted.  What is set aside would say it,
+-- too, but that of all partitions is in one table, which each of them would have to go through.
 with added as (
     insert into {table} ({columns})
     select {s_columns} from {staged} s
-    where not exists (select from {aside} a where a.source_line = s.source_line)
+    where not exists (select from {table} k where {same_key} and {bounds})
     returning {sums}
 )
 insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
