@@ -10,8 +10,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date
-from threading import Lock
 from time import thread_time
 from typing import TYPE_CHECKING
 
@@ -58,17 +56,14 @@ from trunkline.loading.conflicts import Conflict, reject_conflicts
 from trunkline.loading.known_blocks import StaleStageError, add_known_block
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
+from trunkline.loading.stage import Stage, seal_staged
 from trunkline.loading.staged_tables import StagedTable, drop_stage, staged_tables
 from trunkline.loading.staging import (
     add_block,
     add_rejects,
-    check_partition_count,
     copy_rows,
-    hurry_sealing,
-    make_staged,
     open_stage,
     partitions_there,
-    seal,
     staged_rows,
 )
 from trunkline.trailers import Counts
@@ -199,33 +194,6 @@ def _check_terms(connection: Connection, job: Job, load: OpenLoad) -> None:
     connection.commit()
 
 
-class _Stage:
-    """The staged tables of a load, made as its blocks need them; used by all workers."""
-
-    def __init__(self, job: Job, load: OpenLoad, there: set[date]) -> None:
-        self._job = job
-        self._load = load
-        self._there = there
-        self._made: dict[date | None, StagedTable] = {}
-        self._lock = Lock()
-
-    def tables_for(self, starts: Iterable[date | None]) -> dict[date | None, StagedTable]:
-        """Return the staged tables, with those for *starts* among them; what is made is committed at once."""
-        with self._lock:
-            missing = [start for start in starts if start not in self._made]
-            if missing:
-                check_partition_count({*self._made, *missing}, self._there)
-                with self._job.sessions.borrow() as connection:
-                    with connection.cursor() as cursor:
-                        hold_load(cursor, self._load)
-                        made = make_staged(
-                            cursor, self._job.table, self._load.load_id, missing, system=self._job.terms.system
-                        )
-                    connection.commit()
-                self._made |= made
-            return self._made
-
-
 def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts) -> Evidence:
     """
     Stage every block that is not staged yet.
@@ -239,32 +207,45 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     """
     with connection.cursor() as cursor:
         done = staged_blocks(cursor, load.load_id)
-        is_sealed = any(staged.sealed for staged in staged_tables(cursor, load.load_id))
+        left = staged_tables(cursor, load.load_id)
         there = partitions_there(cursor, job.table)
     connection.commit()
     framed = framed_source(job.source, job.layout)
     reading = framed.reading
     attempts.unknown_columns = left_out(reading.header, job.layout)
     _note_form(connection, load, framed.form)
-    stage = _Stage(job, load, there)
+    stage = Stage(
+        job.sessions,
+        job.table,
+        load,
+        system=job.terms.system,
+        on_conflict=job.layout.on_conflict,
+        there=there,
+        left=left,
+    )
     positions: set[int] = set()
 
     def work(block: Block) -> tuple[Block, Costs, ClockProofs]:
+        costs, proved = settle(block)
+        stage.done(block.position)
+        return block, costs, proved
+
+    def settle(block: Block) -> tuple[Costs, ClockProofs]:
         identity = identity_of(block, reading)
         if _is_staged(block, identity, done.get(block.position)):
             if not job.layout.clocks:
-                return block, Costs(), ClockProofs()
+                return Costs(), ClockProofs()
             worked = job.engine.work(job.source, block, identity, reading)  # the proof is over the whole source
-            return block, worked.costs, prove_clocks(worked.typed.batch, job.layout)
-        if is_sealed or block.position in done:  # only a crash of the server, without its last commits, does that
+            return worked.costs, prove_clocks(worked.typed.batch, job.layout)
+        if block.position in done:  # only a crash of the server, without its last commits, does that
             raise StaleStageError("an earlier attempt left calls that do not fit the source")
         if _is_known(job, load, block, identity):
-            return block, Costs(), ClockProofs()
+            return Costs(), ClockProofs()
         worked = job.engine.work(job.source, block, identity, reading)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
         costs = worked.costs + Costs(load_s=thread_time() - began)
-        return block, costs, prove_clocks(worked.typed.batch, job.layout)
+        return costs, prove_clocks(worked.typed.batch, job.layout)
 
     proofs = ClockProofs()
     at_once = job.engine.at_once
@@ -344,7 +325,7 @@ def _is_known(job: Job, load: OpenLoad, block: Block, identity: str) -> bool:
 def _stage_block(
     job: Job,
     load: OpenLoad,
-    stage: _Stage,
+    stage: Stage,
     reading: Reading,
     block: Block,
     worked: WorkedBlock,
@@ -352,8 +333,8 @@ def _stage_block(
 ) -> None:
     typed = worked.typed
     rows = staged_rows(typed, job.table, first_line=block.first_line)
-    staged = stage.tables_for(start for start, _, _ in rows.runs)
-    with job.sessions.borrow() as connection:
+    starts = (start for start, _, _ in rows.runs)
+    with stage.filling(block.position, starts) as staged, job.sessions.borrow() as connection:
         with connection.cursor() as cursor:
             # A staged block that a crash of the server loses is staged again; what publishes it is synchronous.
             cursor.execute("set local synchronous_commit = off")
@@ -368,19 +349,13 @@ def _stage_block(
 
 
 def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
-    """Seal the staged tables side by side, each in a transaction of its own."""
+    """Seal the staged tables that are not sealed yet side by side, each in a transaction of its own."""
     with connection.cursor() as cursor:
         unsealed = [staged for staged in staged_tables(cursor, load.load_id) if not staged.sealed]
     connection.commit()
 
     def work(staged: StagedTable) -> None:
-        with job.sessions.borrow() as worker:
-            with worker.cursor() as cursor:
-                cursor.execute("set local synchronous_commit = off")
-                hurry_sealing(cursor)
-                hold_load(cursor, load)
-                seal(cursor, job.table, load.load_id, staged, on_conflict=job.layout.on_conflict)
-            worker.commit()
+        seal_staged(job.sessions, job.table, load, staged, on_conflict=job.layout.on_conflict)
 
     with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
         for _ in each(executor, work, unsealed, in_work=job.workers + BLOCKS_WAITING):

@@ -10,7 +10,7 @@ import os
 import sys
 
 _M_ARENA_MAX = -8  # malloc.h of glibc
-_ARENAS = 2
+_ARENAS = 1
 _NEW_OBJECTS = 50_000  # between collections; columns and bytes, which are most of the memory, are in no cycles
 
 

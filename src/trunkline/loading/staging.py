@@ -1,12 +1,11 @@
 """Stage: a load's calls on their way into the call table, in tables of the load's own that readers do not see.
 
 Each block is copied and accounted for in one transaction, so that a crash loses at most the blocks in work.
-When all blocks are there, each staged table is sealed: settled, indexed, summed and bounded, ready to be attached.
+Once its blocks are there, a staged table is sealed: settled, indexed, summed and analyzed, ready to be attached.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from psycopg2 import sql
 
 from trunkline.database.queries import Queries
 from trunkline.errors import RefusedError
-from trunkline.loading.copy_format import copy_options, encode_copy
+from trunkline.loading.copy_format import CopyStream, copy_options, encode_copy
 from trunkline.loading.partitions import Days, partition_bounds, partition_starts
-from trunkline.loading.staged_tables import StagedTable, aside_table, repeats_table, staged_name
+from trunkline.loading.staged_tables import STAGING_SCHEMA, StagedTable, aside_table, repeats_table, staged_name
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
@@ -147,8 +146,8 @@ def copy_rows(cursor: Cursor, table: CallTable, rows: StagedRows, staged: dict[d
         statement = sql.SQL("copy {} ({}) from stdin with ({})").format(
             staged[start].identifier, columns, sql.SQL(copy_options())
         )
-        data = encode_copy(batch.slice(first, end - first), table.value_types)
-        cursor.copy_expert(statement, io.BytesIO(data), size=COPY_CHUNK_BYTES)
+        stream = CopyStream(encode_copy(batch.slice(first, end - first), table.value_types))
+        cursor.copy_expert(statement, stream, size=COPY_CHUNK_BYTES)
 
 
 def _without_stated(batch: pa.RecordBatch, table: CallTable) -> pa.RecordBatch:
@@ -235,7 +234,7 @@ def copy_rejects(
     statement = sql.SQL("copy trunkline.rejects ({}) from stdin with ({})").format(
         identifiers(batch.schema.names), sql.SQL(copy_options())
     )
-    cursor.copy_expert(statement, io.BytesIO(encode_copy(batch)), size=COPY_CHUNK_BYTES)
+    cursor.copy_expert(statement, CopyStream(encode_copy(batch)), size=COPY_CHUNK_BYTES)
 
 
 def partitions_there(cursor: Cursor, table: CallTable) -> set[date]:
@@ -292,6 +291,16 @@ def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *,
     sum_up(cursor, table, load_id, staged)
     analyze(cursor, table, staged)
     cursor.execute(query("mark_sealed"), {"load_id": load_id, "relation": staged.relation})
+
+
+def reopen(cursor: Cursor, load_id: int, staged: StagedTable) -> None:
+    """Take back what made a staged table ready, all but the calls that were set aside: more calls come into it."""
+    names = {"load_id": load_id, "relation": staged.relation}
+    cursor.execute(query("mark_open"), names)
+    cursor.execute(query("drop_sums"), names)
+    index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
+    cursor.execute(query("drop_index", index=index))
+    cursor.execute(query("forget_no_change", table=staged.identifier))
 
 
 def analyze(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:

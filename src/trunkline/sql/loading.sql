@@ -244,6 +244,14 @@ group by 1, 3
 -- A staged table is ready to be published.
 update trunkline.staged set sealed = true where load_id = %(load_id)s and relation = %(relation)s
 
+-- name: mark_open
+-- A staged table is not ready after all: more calls come.
+update trunkline.staged set sealed = false where load_id = %(load_id)s and relation = %(relation)s
+
+-- name: drop_index
+-- Drop the index of a staged table that is filled again.
+drop index {index}
+
 -- name: analyze_relation
 -- Let the planner know roughly what was staged.  That columns are named leaves autovacuum's count of changed rows as it
 -- is, so that it soon looks closer.
@@ -363,7 +371,7 @@ with gone as (
 select count(*), coalesce(array_agg(distinct tableoid), '{{}}'::oid[]) from gone
 
 -- name: drop_sums
--- Forget the sums of a staged table that is merged: what was inserted counts.
+-- Forget the sums of a staged table: more calls come into it, or it is merged, and what was inserted counts.
 delete from trunkline.staged_sums where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: merge_staged
@@ -603,3 +611,7 @@ for each statement execute function trunkline.forget_contents()
 -- name: make_lock
 -- Make call tables one at a time, until the transaction ends.
 select pg_advisory_xact_lock(%(space)s, 1)
+
+-- name: forget_no_change
+-- Take the trigger from a staged table that is filled again.
+drop trigger trunkline_forget_contents on {table}

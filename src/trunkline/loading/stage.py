@@ -1,0 +1,177 @@
+"""The staged tables of one load, as its workers fill them: made when a block needs them, and sealed as soon as the
+blocks have moved past them, so that PostgreSQL builds indexes while blocks are still parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from threading import Condition
+from typing import TYPE_CHECKING
+
+from trunkline.books.writing import hold_load
+from trunkline.loading.staging import check_partition_count, hurry_sealing, make_staged, reopen, seal
+
+if TYPE_CHECKING:
+    from trunkline.books.writing import OpenLoad
+    from trunkline.database.sessions import Sessions
+    from trunkline.loading.staged_tables import StagedTable
+    from trunkline.loading.tables import CallTable
+
+PASSED_BLOCKS = 2  # without a call of a day, before the day counts as passed: switches write calls as they end
+MOST_REOPENED = 10  # tables; a source that comes back to more of them has no order worth waiting for
+
+
+class _State(Enum):
+    FILLING = "blocks may be copied into it"
+    SEALING = "a worker seals it"
+    SEALED = "it is ready to be published"
+
+
+@dataclass(slots=True)
+class _Filled:
+    staged: StagedTable
+    state: _State = _State.FILLING
+    fillers: int = 0  # workers that copy a block into it
+    last_block: int = -1
+    reopened: bool = False
+
+
+class Stage:
+    """
+    The staged tables of a load; used by all its workers.
+
+    A table that was sealed too early, since a later block has calls for it after all, is opened again, once; it is
+    sealed with the others when all blocks are there.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        table: CallTable,
+        load: OpenLoad,
+        *,
+        system: str,
+        on_conflict: str,
+        there: set[date],
+        left: Sequence[StagedTable],
+    ) -> None:
+        """
+        Take up the staging of a load.
+
+        Args:
+            there: First days of the call table's partitions.
+            left: Staged tables of earlier attempts.
+        """
+        self._sessions = sessions
+        self._table = table
+        self._load = load
+        self._system = system
+        self._on_conflict = on_conflict
+        self._there = there
+        self._tables = {
+            None if staged.lower is None else staged.lower.date(): _Filled(
+                staged=staged, state=_State.SEALED if staged.sealed else _State.FILLING
+            )
+            for staged in left
+        }
+        # Of two records with one key the later one replaces: an earlier choice would not stand.
+        self._early = table.is_partitioned and on_conflict != "replace"
+        self._reopened = 0
+        self._done: set[int] = set()  # blocks beyond the first one that is not done
+        self._next = 0  # the first block that is not done
+        self._changed = Condition()
+
+    @contextmanager
+    def filling(self, position: int, starts: Iterable[date | None]) -> Iterator[dict[date | None, StagedTable]]:
+        """Lend the staged tables of these partitions to the block at *position*; what has to be made is committed."""
+        wanted = set(starts)
+        with self._changed:
+            self._make(wanted)
+            for start in wanted:
+                self._begin_filling(self._tables[start])
+        try:
+            yield {start: self._tables[start].staged for start in wanted}
+        finally:
+            with self._changed:
+                for start in wanted:
+                    filled = self._tables[start]
+                    filled.fillers -= 1
+                    filled.last_block = max(filled.last_block, position)
+
+    def done(self, position: int) -> None:
+        """Note that the block at *position* is staged, or needs no staging, and seal what the blocks have passed."""
+        with self._changed:
+            self._done.add(position)
+            while self._next in self._done:
+                self._done.remove(self._next)
+                self._next += 1
+        while (passed := self._take_passed()) is not None:
+            self._seal(passed)
+
+    def _make(self, wanted: set[date | None]) -> None:
+        missing = [start for start in wanted if start not in self._tables]
+        if not missing:
+            return
+        check_partition_count({*self._tables, *missing}, self._there)
+        with self._sessions.borrow() as connection:
+            with connection.cursor() as cursor:
+                hold_load(cursor, self._load)
+                made = make_staged(cursor, self._table, self._load.load_id, missing, system=self._system)
+            connection.commit()
+        self._tables |= {start: _Filled(staged=staged) for start, staged in made.items()}
+
+    def _begin_filling(self, filled: _Filled) -> None:
+        while filled.state is _State.SEALING:
+            self._changed.wait()
+        if filled.state is _State.SEALED:
+            with self._sessions.borrow() as connection:
+                with connection.cursor() as cursor:
+                    hold_load(cursor, self._load)
+                    reopen(cursor, self._load.load_id, filled.staged)
+                connection.commit()
+            filled.state, filled.reopened = _State.FILLING, True
+            self._reopened += 1
+        filled.fillers += 1
+
+    def _take_passed(self) -> _Filled | None:
+        """Return a table that the blocks have passed, to be sealed by the caller; None if there is none."""
+        with self._changed:
+            if not self._early or self._reopened > MOST_REOPENED:
+                return None
+            for filled in self._tables.values():
+                if (
+                    filled.state is _State.FILLING
+                    and not filled.fillers
+                    and not filled.reopened
+                    # All blocks before this one are done, so that what still comes for the table comes later in the
+                    # source, too: the first of equal calls stays the first.
+                    and filled.last_block + PASSED_BLOCKS < self._next
+                ):
+                    filled.state = _State.SEALING
+                    return filled
+        return None
+
+    def _seal(self, filled: _Filled) -> None:
+        state = _State.FILLING
+        try:
+            seal_staged(self._sessions, self._table, self._load, filled.staged, on_conflict=self._on_conflict)
+            state = _State.SEALED
+        finally:
+            with self._changed:
+                filled.state = state
+                self._changed.notify_all()
+
+
+def seal_staged(sessions: Sessions, table: CallTable, load: OpenLoad, staged: StagedTable, *, on_conflict: str) -> None:
+    """Seal a staged table in a transaction of its own."""
+    with sessions.borrow() as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("set local synchronous_commit = off")
+            hurry_sealing(cursor)
+            hold_load(cursor, load)
+            seal(cursor, table, load.load_id, staged, on_conflict=on_conflict)
+        connection.commit()
