@@ -222,6 +222,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         on_conflict=job.layout.on_conflict,
         there=there,
         left=left,
+        left_blocks=done.keys(),
     )
     positions: set[int] = set()
 

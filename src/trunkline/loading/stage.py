@@ -4,7 +4,7 @@ blocks have moved past them, so that PostgreSQL builds indexes while blocks are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -58,13 +58,14 @@ class Stage:
         on_conflict: str,
         there: set[date],
         left: Sequence[StagedTable],
+        left_blocks: Collection[int],
     ) -> None:
         """
         Take up the staging of a load.
 
         Args:
             there: First days of the call table's partitions.
-            left: Staged tables of earlier attempts.
+            left: Staged tables of earlier attempts, filled by *left_blocks*.
         """
         self._sessions = sessions
         self._table = table
@@ -74,7 +75,9 @@ class Stage:
         self._there = there
         self._tables = {
             None if staged.lower is None else staged.lower.date(): _Filled(
-                staged=staged, state=_State.SEALED if staged.sealed else _State.FILLING
+                staged=staged,
+                state=_State.SEALED if staged.sealed else _State.FILLING,
+                last_block=max(left_blocks, default=-1),
             )
             for staged in left
         }
