@@ -111,3 +111,10 @@ def split(source: Path, folder: Path, records: int, parts: int) -> None:
 def size(file: Path) -> int:
     """Return the bytes of a file, or of all files of a folder."""
     return sum(part.stat().st_size for part in os.scandir(file)) if file.is_dir() else file.stat().st_size
+
+
+def read_through(file: Path) -> None:
+    """Read a file, so that it is in the page cache as one that was just written is."""
+    with file.open("rb", buffering=0) as opened:
+        while opened.read(1 << 20):
+            pass

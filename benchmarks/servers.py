@@ -107,6 +107,10 @@ class Servers:
         """Drop a database, if there is one of that name."""
         self.psql("", f"drop database if exists {name} with (force)")
 
+    def settle(self, database: str) -> None:
+        """Do what autovacuum would do soon after a long load, and write what waits to be written."""
+        self.psql(database, "vacuum (analyze)", "checkpoint")
+
     def server_cpu_s(self) -> float | None:
         """Return the CPU that PostgreSQL with all its sessions has taken; None if it is not ours, or not Linux."""
         if self.postmaster is None or not sys.platform.startswith("linux"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.experiments.load import start_up
 from benchmarks.experiments.long import LongFile, long_file
-from benchmarks.files import cut, offset_of_day
+from benchmarks.files import cut, offset_of_day, read_through
 from benchmarks.measurements import Run
 from benchmarks.rounds import Experiment, Way
 from benchmarks.ways import trunkline
@@ -34,7 +34,9 @@ def experiment(bench: Workbench) -> Experiment:
         title="A new day of calls",
         records=records,
         bytes=first.stat().st_size,
-        notes=(f"The long table holds {long.base.records:,} records when the first new day comes.",),
+        notes=(
+            f"The long table holds {long.base.records:,} records when the first new day comes, vacuumed and analyzed.",
+        ),
         begin=lambda: _history(bench, long),
         ways=(
             start_up(trunkline.cold(bench, bench.nine, name="long_table", label="trunkline")),
@@ -48,6 +50,7 @@ def experiment(bench: Workbench) -> Experiment:
 def _history(bench: Workbench, long: LongFile) -> None:
     bench.servers.make_database(DATABASE)
     trunkline.run_trunkline(bench, long.base.file, DATABASE, None)
+    bench.servers.settle(DATABASE)
 
 
 def _day(long: LongFile, number: int) -> tuple[Path, int]:
@@ -60,7 +63,7 @@ def _day(long: LongFile, number: int) -> tuple[Path, int]:
 
 def _way(bench: Workbench, day_file: Callable[[int], tuple[Path, int]], name: str, label: str, database: str) -> Way:
     def prepare(number: int) -> None:
-        day_file(number)
+        read_through(day_file(number)[0])
         if database == CALLS_DATABASE:
             bench.servers.make_database(database)
         bench.servers.forget_blocks(0)
