@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from trunkline.framing.records import width_of
+from trunkline.framing.records import is_plain, width_of
 
 if TYPE_CHECKING:
     from trunkline.framing.dialect import Escape, ResolvedDialect
@@ -62,17 +62,21 @@ def _is_spaced(lines: Sequence[bytes], delimiter: bytes) -> bool:
 
     Two blanks are padding of a column, and data.
     """
-    spaced = [
-        bool(parts) and all(part.startswith(b" ") and not part.startswith(b"  ") for part in parts)
-        for parts in (line.split(delimiter)[1:] for line in lines)
-    ]
-    return len(spaced) > 1 and spaced[0] and 2 * sum(spaced) > len(spaced)
+    if len(lines) < 2 or not _is_spaced_line(lines[0], delimiter):
+        return False
+    return 2 * sum(_is_spaced_line(line, delimiter) for line in lines) > len(lines)
+
+
+def _is_spaced_line(line: bytes, delimiter: bytes) -> bool:
+    parts = line.split(delimiter)[1:]
+    return bool(parts) and all(part.startswith(b" ") and not part.startswith(b"  ") for part in parts)
 
 
 def _has_blanks_before(lines: Sequence[bytes], delimiter: str, quotes: Sequence[str]) -> bool:
     """Return whether a blank stands between delimiter and quote in most lines, be it after one delimiter only."""
-    marks = [f"{delimiter} {quote}".encode() for quote in quotes if quote]
-    return any(2 * sum(mark in line for line in lines) > len(lines) for mark in marks)
+    text = b"\n".join(lines)
+    marks = (f"{delimiter} {quote}".encode() for quote in quotes if quote)
+    return any(mark in text and 2 * sum(mark in line for line in lines) > len(lines) for mark in marks)
 
 
 def _with_escape(
@@ -84,7 +88,7 @@ def _with_escape(
 ) -> _Reading:
     best = _best(lines, plain, delimiters, quotes, escape or "double")
     mark = b"\\" + best.quote.encode()
-    if escape is None and best.quote and best.delimiter != "\\" and any(mark in line for line in lines):
+    if escape is None and best.quote and best.delimiter != "\\" and mark in b"\n".join(lines):
         escaped = _best(lines, plain, delimiters, quotes, "backslash")
         return escaped if escaped.explains(best) else best
     return best
@@ -115,9 +119,10 @@ def _with_quote(
     of lines than it breaks.  A name such as O'Brien, or one field in quotes, is not enough.
     """
     first = _Reading.of(lines, plain, delimiter, quotes[0], escape)
+    text = b"\n".join(lines)
     for quote in quotes[1:]:
         mark = quote.encode()
-        if not any(mark in line for line in lines):
+        if mark not in text:
             continue
         other = _Reading.of(lines, plain, delimiter, quote, escape)
         around = other.lines_with_quotes_around(lines)
@@ -147,9 +152,13 @@ class _Reading:
     def of(cls, lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str, quote: str, escape: Escape) -> _Reading:
         dialect = replace(plain, delimiter=delimiter, quote=quote, escape=escape)
         marks = delimiter.encode(), quote.encode()
-        if not any(marks[0] in line for line in lines):  # no width above one
+        text = b"\n".join(lines)
+        if marks[0] not in text:  # no width above one
             return cls(dialect=dialect, usual=0, good=(False,) * len(lines))
-        widths = [width_of(line, *marks, dialect) for line in lines]
+        if is_plain(text, marks[1], escape) and not dialect.blank_after:
+            widths = [line.count(marks[0]) + 1 for line in lines]
+        else:
+            widths = [width_of(line, *marks, dialect) for line in lines]
         counts = Counter(width for width in widths if width > 1)
         usual = max(counts, key=lambda width: (counts[width], width), default=0)
         good = tuple(width == usual > 0 for width in widths)
