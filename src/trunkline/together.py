@@ -33,7 +33,7 @@ from trunkline.transformation import typed_totals
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-    from trunkline.blocks import Block
+    from trunkline.blocks import Block, TypedTotals
     from trunkline.books.account import Books
     from trunkline.books.writing import Attempts
     from trunkline.pipeline import Job
@@ -52,6 +52,7 @@ class _Worked:
     form: SourceForm
     reading: Reading
     blocks: tuple[tuple[Block, str, WorkedBlock], ...]
+    totals: tuple[TypedTotals, ...]  # of each block
     warnings: tuple[str, ...]
     verdict: Verdict
     unknown_columns: tuple[str, ...]
@@ -149,6 +150,7 @@ def _worked(job: Job) -> _Worked:
         form=framed.form,
         reading=reading,
         blocks=tuple(blocks),
+        totals=tuple(typed_totals(worked.typed.batch, job.layout) for _, _, worked in blocks),
         warnings=tuple(warnings),
         verdict=verdict,
         unknown_columns=left_out(reading.header, job.layout),
@@ -167,10 +169,9 @@ def _stage(cursor: Cursor, stage: JointStage, job: Job, attempts: Attempts, work
     joint = JointLoad(load=load, terms=job.terms, content=job.content)
     stage.open(joint)
     began = thread_time()
-    for block, identity, each in worked.blocks:
+    for (block, identity, each), totals in zip(worked.blocks, worked.totals, strict=True):
         records = worked.reading.records_of(block)
         add_rejects(cursor, load.load_id, each.typed.rejects, first_line=block.first_line, records=records)
-        totals = typed_totals(each.typed.batch, job.layout)
         add_block(cursor, load.load_id, block, each.typed, identity=identity, totals=totals)
         stage.add(with_lines(each.typed, first_line=block.first_line))
         job.progress.advance(len(block.data), block.lines)

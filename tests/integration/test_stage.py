@@ -10,6 +10,7 @@ from trunkline.database.retrying import retrying
 from trunkline.errors import DatabaseAwayError
 from trunkline.framing.borders import BlockSizes
 from trunkline.loading import stage as stage_module
+from trunkline.loading import staging
 
 DAYS = [[record(number, day=day) for number in range(200)] for day in range(1, 9)]
 ORDERED = [line for day in DAYS for line in day]
@@ -44,11 +45,10 @@ def sealed_early(database_url, monkeypatch):
 def reopened(monkeypatch):
     """The tables that are opened again."""
     found = []
-    reopen = stage_module.reopen
 
     def note(cursor, load_id, staged):
         found.append(staged.relation)
-        reopen(cursor, load_id, staged)
+        staging.reopen(cursor, load_id, staged)
 
     monkeypatch.setattr(stage_module, "reopen", note)
     return found
@@ -106,7 +106,7 @@ def test_a_source_without_order_is_sealed_at_the_end(database_url, tmp_path, mon
 def test_a_later_attempt_opens_what_an_earlier_one_sealed(database_url, tmp_path, monkeypatch, sealed_early, reopened):
     """The connection is lost when some days are sealed; the day that comes back is in the blocks that are left."""
     stage_block = pipeline._stage_block
-    lost = []
+    lost: list[int] = []
 
     def lose_late(job, load, stage, reading, block, *rest):
         if not lost and block.position >= 12:

@@ -13,6 +13,8 @@ from trunkline import runner, together
 from trunkline.database.connection import connect
 from trunkline.database.retrying import retrying
 from trunkline.database.schema import migrate
+from trunkline.loading import joint as joint_module
+from trunkline.loading import staging
 from trunkline.progress import Watch
 from trunkline.servers import open_servers
 from trunkline.settings.resolution import Settings
@@ -94,6 +96,31 @@ def test_each_is_loaded_as_it_would_be_alone(database_url, other_url, logs, join
     alone = [each for log in logs for each in run_on(other_url, log)]
 
     assert joint == [10]
+    assert account(books) == account(alone)
+    assert left_by(database_url) == left_by(other_url)
+    check_books(database_url)
+
+
+def test_days_that_come_back_are_opened_again(database_url, other_url, tmp_path, monkeypatch, joint):
+    """Days are sealed when the sources have passed them; calls that come late for one are as if they had come early."""
+    monkeypatch.setattr(joint_module, "ROWS_AT_ONCE", 8)
+    opened: list[str] = []
+
+    def note_and_drop(cursor, staged):
+        opened.append(staged.relation)
+        staging.drop_index(cursor, staged)
+
+    monkeypatch.setattr(joint_module, "drop_index", note_and_drop)
+    days = [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 2, 2, 2, 2, 6, 6]
+    logs = [
+        write_log(tmp_path / f"{n:02}.csv", [record(10 * n + i, day=day) for i in range(4)])
+        for n, day in enumerate(days)
+    ]
+    books = run_on(database_url, *logs)
+    alone = [each for log in logs for each in run_on(other_url, log)]
+
+    assert joint == [16]
+    assert len(opened) == 1
     assert account(books) == account(alone)
     assert left_by(database_url) == left_by(other_url)
     check_books(database_url)

@@ -6,7 +6,7 @@ index, and the transaction is rolled back: then each source is loaded for itself
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -30,11 +30,13 @@ from trunkline.loading.publishing import (
     overlap,
     partitions_of,
 )
+from trunkline.loading.stage import MOST_REOPENED
 from trunkline.loading.staged_tables import StagedTable, aside_table, drop_stage
 from trunkline.loading.staging import (
     analyze,
     check_partition_count,
     copy_rows,
+    drop_index,
     hurry_sealing,
     in_runs,
     index,
@@ -77,6 +79,7 @@ class JointStage:
         self._staged: dict[date | None, StagedTable] = {}
         self._waiting: list[tuple[JointLoad, pa.RecordBatch]] = []
         self._sealed: set[date | None] = set()
+        self._reopened: set[date | None] = set()
         self.loads: list[JointLoad] = []
 
     @property
@@ -109,17 +112,40 @@ class JointStage:
         rows = in_runs(whole, self._table)
         missing = [start for start, _, _ in rows.runs if start not in self._staged]
         check_partition_count({*self._staged, *missing}, self._there)
+        passed = self._staged.keys() - {start for start, _, _ in rows.runs} - self._reopened
         self._staged |= make_staged(self._cursor, self._table, self.owner.load_id, missing, system=self._system)
+        self._reopen(self._sealed.intersection(start for start, _, _ in rows.runs))
         copy_rows(self._cursor, self._table, rows, self._staged)
+        if len(self._reopened) <= MOST_REOPENED:
+            self._seal_all(passed)
 
     def seal(self) -> None:
-        """Make the staged tables whose partition does not exist ready to be attached."""
+        """Make the staged tables whose partition does not exist ready to be attached, those that are not yet."""
+        self._seal_all(self._staged.keys())
+
+    def _seal_all(self, starts: Set[date | None]) -> None:
+        """
+        Seal tables, where workers parse the next sources meanwhile those that the sources have passed.
+
+        Nothing is set aside here, so that it does not matter which calls came when.
+        """
+        unsealed = starts - self._sealed
+        if not unsealed:
+            return
         hurry_sealing(self._cursor)
         partitions = partitions_of(self._cursor, self._table)
-        for start, staged in self._staged.items():
-            if self._is_new(partitions, staged):
-                self._seal(staged)
+        for start in unsealed:
+            if self._is_new(partitions, self._staged[start]):
+                self._seal(self._staged[start])
                 self._sealed.add(start)
+
+    def _reopen(self, starts: Set[date | None]) -> None:
+        for start in starts:
+            staged = self._staged[start]
+            drop_index(self._cursor, staged)
+            self._cursor.execute(query("forget_staged_sums"), {"relation": staged.relation})
+        self._sealed -= starts
+        self._reopened |= starts
 
     def _is_new(self, partitions: Sequence[Partition], staged: StagedTable) -> bool:
         return self._table.is_partitioned and not any(overlap(there, staged) for there in partitions)

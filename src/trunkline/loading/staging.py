@@ -298,6 +298,11 @@ def reopen(cursor: Cursor, load_id: int, staged: StagedTable) -> None:
     names = {"load_id": load_id, "relation": staged.relation}
     cursor.execute(query("mark_open"), names)
     cursor.execute(query("drop_sums"), names)
+    drop_index(cursor, staged)
+
+
+def drop_index(cursor: Cursor, staged: StagedTable) -> None:
+    """Take the index and the trigger from a sealed table."""
     index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
     cursor.execute(query("drop_index", index=index))
     cursor.execute(query("forget_no_change", table=staged.identifier))
