@@ -184,16 +184,19 @@ class JointStage:
     def _place(self) -> dict[date | None, set[int]]:
         """Return the relations that the calls of each staged table are in now."""
         partitions = partitions_of(self._cursor, self._table)
-        attachable = not is_replicated(self._cursor, self._table)
-        return {start: self._place_one(partitions, start, attachable=attachable) for start in self._staged}
-
-    def _place_one(self, partitions: Sequence[Partition], start: date | None, *, attachable: bool) -> set[int]:
-        staged = self._staged[start]
-        is_new = self._is_new(partitions, staged)
-        if is_new != (start in self._sealed):
+        new = [start for start, staged in self._staged.items() if self._is_new(partitions, staged)]
+        if set(new) != self._sealed:
             raise DatabaseBusyError("another run made or removed the same partition")
-        if is_new and attachable:
-            return {attach(self._cursor, self._table, self.owner, staged)}
+        if is_replicated(self._cursor, self._table):
+            return {start: self._merge_into(partitions, start, is_new=start in new) for start in self._staged}
+        numbers = attach(self._cursor, self._table, self.owner, [self._staged[start] for start in new])
+        placed = {start: {number} for start, number in zip(new, numbers, strict=True)}
+        known = self._staged.keys() - placed.keys()
+        return placed | {start: self._merge_into(partitions, start, is_new=False) for start in known}
+
+    def _merge_into(self, partitions: Sequence[Partition], start: date | None, *, is_new: bool) -> set[int]:
+        """Merge a staged table into partitions that are there, or into a new one, and return their numbers."""
+        staged = self._staged[start]
         added = {add_partition(self._cursor, self._table, self.owner, staged)} if is_new else set()
         self._merge(staged)
         if not self._table.is_partitioned:

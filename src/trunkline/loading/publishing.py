@@ -207,6 +207,7 @@ def _place(
     partitions = partitions_of(cursor, table)
     merge = partial(_merge, cursor, table, load, on_conflict=on_conflict, sequence=sequence, outcome=outcome)
     attachable = table.is_partitioned and not is_replicated(cursor, table)
+    new: list[StagedTable] = []
     for staged in staged_tables(cursor, load.load_id):
         touched = [p for p in partitions if overlap(p, staged)]
         if touched or not table.is_partitioned:
@@ -215,11 +216,12 @@ def _place(
             note(staged)
         elif attachable:
             note(staged)
-            outcome.relations.add(attach(cursor, table, load, staged))
+            new.append(staged)
         else:
             outcome.relations.add(add_partition(cursor, table, load, staged))
             merge(staged)
             note(staged)
+    outcome.relations.update(attach(cursor, table, load, new))
     if not table.is_partitioned:
         outcome.relations.add(oid_of(cursor, table.qualified))
     return outcome
@@ -245,57 +247,72 @@ def is_replicated(cursor: Cursor, table: CallTable) -> bool:
     return bool(row and row[0])
 
 
-def attach(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
-    """Make a sealed table of *load* a partition of the call table, and return its number."""
-    name = _partition_name(cursor, table, load, staged)
-    index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
-    cursor.execute(query("rename_index", index=index, name=sql.Identifier(index_name(name))))
-    cursor.execute(query("take_staged", staged=staged.identifier, name=sql.Identifier(name)))
-    cursor.execute(
-        query("move_staged", staged=sql.Identifier(STAGING_SCHEMA, name), schema=sql.Identifier(table.schema))
-    )
-    return _attach_relation(cursor, table, staged, name, bounded=True)
+def attach(cursor: Cursor, table: CallTable, load: OpenLoad, tables: Sequence[StagedTable]) -> list[int]:
+    """Make sealed tables of *load* partitions of the call table, and return their numbers."""
+    names = _partition_names(cursor, table, load, tables)
+    for staged, name in zip(tables, names, strict=True):
+        cursor.execute(
+            query(
+                "attach_staged",
+                staged_index=sql.Identifier(STAGING_SCHEMA, index_name(staged.relation)),
+                index=sql.Identifier(index_name(name)),
+                staged=staged.identifier,
+                name=sql.Identifier(name),
+                renamed=sql.Identifier(STAGING_SCHEMA, name),
+                schema=sql.Identifier(table.schema),
+                check=sql.Identifier(BOUNDS_CHECK),
+                no_defaults=no_defaults(table),
+                **_place_of(table, staged, name),
+            )
+        )
+    return _numbers_of(cursor, table, names)
 
 
 def add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
-    name = _partition_name(cursor, table, load, staged)
+    """Make an empty partition for what is in a staged table, and return its number."""
+    (name,) = _partition_names(cursor, table, load, [staged])
     relation = sql.Identifier(table.schema, name)
     cursor.execute(query("make_partition", relation=relation, table=table.identifier))
     cursor.execute(query("forget_on_change", table=relation))
-    return _attach_relation(cursor, table, staged, name, bounded=False)
+    cursor.execute(query("attach_partition", **_place_of(table, staged, name)))
+    return _numbers_of(cursor, table, [name])[0]
 
 
-def _attach_relation(cursor: Cursor, table: CallTable, staged: StagedTable, name: str, *, bounded: bool) -> int:
-    relation = sql.Identifier(table.schema, name)
-    cursor.execute(
-        query(
-            "attach_partition",
-            table=table.identifier,
-            relation=relation,
-            lower=sql.Literal(staged.lower),
-            upper=sql.Literal(staged.upper),
-        )
-    )
-    if bounded:
-        check = sql.Identifier(BOUNDS_CHECK)
-        cursor.execute(query("settle_partition", relation=relation, name=check, no_defaults=no_defaults(table)))
-    return oid_of(cursor, relation.as_string(cursor))
+def _place_of(table: CallTable, staged: StagedTable, name: str) -> dict[str, sql.Composable]:
+    """Return what says where a partition of this name belongs."""
+    return {
+        "table": table.identifier,
+        "relation": sql.Identifier(table.schema, name),
+        "lower": sql.Literal(staged.lower),
+        "upper": sql.Literal(staged.upper),
+    }
 
 
-def _partition_name(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> str:
-    """Return a free name for a partition: its table's and first day's, and the load's where a relation has that."""
+def _partition_names(cursor: Cursor, table: CallTable, load: OpenLoad, tables: Sequence[StagedTable]) -> list[str]:
+    """Return free names for partitions: their table's and first day's, and the load's where a relation has that."""
+    names = [_partition_name(table, staged) for staged in tables]
+    wanted = [*names, *map(index_name, names)]
+    cursor.execute(query("taken_names"), {"schema": _schema_of(cursor, table), "names": wanted})
+    taken = {name for (name,) in cursor.fetchall()}
+    return [f"{name}_{load.load_id}" if taken & {name, index_name(name)} else name for name in names]
+
+
+def _partition_name(table: CallTable, staged: StagedTable) -> str:
     if staged.lower is None:
         raise DatabaseError(f"{staged.relation} has no bounds to be attached with")
     # PostgreSQL cuts names at 63 bytes; the end is what tells partitions apart.
-    name = f"{table.name.encode()[:40].decode(errors='ignore')}_{staged.lower:%Y%m%d}"
-    is_taken = any(_exists(cursor, table.schema, relation) for relation in (name, index_name(name)))
-    return f"{name}_{load.load_id}" if is_taken else name
+    return f"{table.name.encode()[:40].decode(errors='ignore')}_{staged.lower:%Y%m%d}"
 
 
-def _exists(cursor: Cursor, schema: str, relation: str) -> bool:
-    cursor.execute(query("relation_exists"), {"name": sql.Identifier(schema, relation).as_string(cursor)})
-    row = cursor.fetchone()
-    return bool(row and row[0])
+def _numbers_of(cursor: Cursor, table: CallTable, names: Sequence[str]) -> list[int]:
+    cursor.execute(query("numbers_of"), {"schema": _schema_of(cursor, table), "names": list(names)})
+    numbers = dict(cursor.fetchall())
+    return [int(numbers[name]) for name in names]
+
+
+def _schema_of(cursor: Cursor, table: CallTable) -> str:
+    """Return the name of the call table's schema as `to_regnamespace` reads it."""
+    return sql.Identifier(table.schema).as_string(cursor)
 
 
 def _merge(
@@ -357,11 +374,17 @@ def compare(
         query("compare_with_table", **twins, **values, **measures(table, "s")),
         {"on_conflict": on_conflict},
     )
-    if on_conflict != "replace":
+    if on_conflict != "replace" and _has_any(cursor, repeats):
         cursor.execute(
             query("compare_repeats", repeats=repeats, **twins, **values),
             {"on_conflict": on_conflict},
         )
+
+
+def _has_any(cursor: Cursor, relation: sql.Identifier) -> bool:
+    cursor.execute(query("has_any", relation=relation))
+    row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def _counted(cursor: Cursor) -> tuple[int, list[int]]:
