@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from trunkline.blocks import REJECT_SCHEMA, TextBlock, TypedBlock
-
-NO_REJECTS = pa.RecordBatch.from_pylist([], schema=REJECT_SCHEMA)
+from trunkline.blocks import NO_REJECTS, TextBlock, TypedBlock
 
 
 def text_block(rows: int = 3) -> TextBlock:

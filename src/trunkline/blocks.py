@@ -33,6 +33,7 @@ REJECT_SCHEMA = pa.schema(
         pa.field("message", pa.string(), nullable=False),
     ]
 )
+NO_REJECTS = pa.RecordBatch.from_pylist([], schema=REJECT_SCHEMA)
 REJECT_COLUMNS = ("source_line", "byte_offset", "raw", "field", "code", "message")
 
 

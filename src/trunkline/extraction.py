@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, RejectTable, TextBlock
+from trunkline.blocks import NO_REJECTS, REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, RejectTable, TextBlock
 from trunkline.cache.store import cache_for
 from trunkline.framing.cutting import SourceForm, block_identity, frame
 from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.loose import split_loosely
 from trunkline.framing.records import Damage, split_record
-from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, scan
+from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, is_plain, scan
 from trunkline.layout.files import Layout, load_layout
 from trunkline.layout.header_search import dialect_of
 from trunkline.sources.source import Source, open_source
@@ -51,6 +51,10 @@ def extract_block(block: Block, header: tuple[str, ...], dialect: ResolvedDialec
         header: The column names; their number is how many fields a record must have.
         dialect: As resolved for the source.
     """
+    plain = _read_plain(block, len(header), dialect)
+    if plain is not None:
+        columns = pa.RecordBatch.from_arrays(plain.columns, names=list(header))
+        return TextBlock(batch=columns, lines=np.arange(plain.num_rows), rejects=NO_REJECTS, read=plain.num_rows)
     scanned = scan(block.data, dialect, len(header))
     fast = np.flatnonzero((scanned.outcomes == Outcome.OK) & ~scanned.slow)
     slow = np.flatnonzero((scanned.outcomes == Outcome.OK) & scanned.slow)
@@ -209,6 +213,25 @@ def _kept_bytes(data: bytes, scanned: Scan, lines: np.ndarray) -> bytes:
     return b"".join(
         data[start:end] for start, end in zip(scanned.starts[firsts].tolist(), follows[lasts].tolist(), strict=True)
     )
+
+
+def _read_plain(block: Block, width: int, dialect: ResolvedDialect) -> pa.RecordBatch | None:
+    """
+    Return the fields of a block whose lines are all good; None if they may not be.
+
+    Where only the number of fields can be wrong, pandas counts them: the scan, which takes as long as the reading,
+    finds out which lines are wrong.
+    """
+    first, _, _ = block.data[:MAX_RECORD_BYTES].partition(b"\n")  # pandas asks of the others what the first has
+    if not first.strip() or first.count(dialect.delimiter.encode()) + 1 != width or first.startswith(_BYTE_ORDER_MARK):
+        return None
+    if not is_plain(block.data, dialect):
+        return None
+    try:
+        batch = _read_fast(block.data, width, dialect)
+    except pd.errors.ParserError:
+        return None
+    return batch if batch is not None and batch.num_rows == block.lines else None
 
 
 def _read_fast(data: bytes, width: int, dialect: ResolvedDialect) -> pa.RecordBatch | None:

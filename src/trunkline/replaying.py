@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from trunkline.blocks import Block, TypedBlock
+from trunkline.blocks import NO_REJECTS, Block, TypedBlock
 from trunkline.books.account import Books, CacheCounts, Seconds, Status
 from trunkline.books.reading import Which, show_load
 from trunkline.books.settling import (
@@ -54,7 +54,6 @@ from trunkline.database.sessions import Sessions
 from trunkline.engine import Reading, typed_of
 from trunkline.errors import RefusedError, ReloadNeededError, TrunklineError
 from trunkline.extraction import extract_block
-from trunkline.fields.judging import NO_REJECTS
 from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.records import Damage, split_lines, split_record
 from trunkline.layout.files import load_layout

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.blocks import Lines, RejectTable, TextBlock, TypedBlock, TypedTotals
+from trunkline.blocks import NO_REJECTS, Lines, RejectTable, TextBlock, TypedBlock, TypedTotals
 from trunkline.cache.port import BlockCache
 from trunkline.clock_proof import second_clock
 from trunkline.fields.decided import decide
-from trunkline.fields.judging import NO_REJECTS, Judged, judge, sorted_rejects
+from trunkline.fields.judging import Judged, judge, sorted_rejects
 from trunkline.fields.parsed import Fault
 from trunkline.fields.parsing import field_text, parse_field, parse_span
 from trunkline.fields.text_json import json_objects

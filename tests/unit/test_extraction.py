@@ -197,6 +197,32 @@ def test_ten_thousand_columns_are_read():
     assert (text.batch.num_columns, text.batch.num_rows) == (10_000, 1)
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a,b\r\nc,d\r\n", [("a", "b"), ("c", "d")]),
+        ("é,b\nc,d".encode(), [("é", "b"), ("c", "d")]),
+        (b" ,\n,\n", [(" ", ""), ("", "")]),
+    ],
+)
+def test_plain_blocks_are_not_scanned(monkeypatch, data, expected):
+    """Where only the number of fields can be wrong, pandas counts them, and nothing looks at the bytes again."""
+    monkeypatch.setattr("trunkline.extraction.scan", None)
+    text = text_of(data)
+
+    assert rows_of(text) == expected
+    assert (text.lines.tolist(), text.rejects.num_rows, text.read) == ([0, 1], 0, 2)
+
+
+@pytest.mark.parametrize("damaged", [b"c", b"c,d,e", b"c,d,"])
+def test_plain_blocks_with_a_wrong_number_of_fields_are_scanned(damaged):
+    """Which record it is that has too few or too many fields, only the scan knows."""
+    text = text_of(b"a,b\n" + damaged + b"\ne,f\n")
+
+    assert rows_of(text) == [("a", "b"), ("e", "f")]
+    assert text.rejects["line"].to_pylist() == [1]
+
+
 def test_a_wrong_answer_of_the_fast_reader_is_not_believed(monkeypatch):
     """If pandas returned fewer records than the scan found, the slow way takes over."""
     monkeypatch.setattr(pd, "read_csv", lambda *_, **__: pd.DataFrame({"0": ["a"], "1": ["b"]}))

@@ -10,7 +10,7 @@ from tests.strict_csv import fields_of, outcomes_of, physical_lines
 from trunkline.framing import scanning
 from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.records import Damage, split_record
-from trunkline.framing.scanning import Outcome, count_lines, line_bounds, record_borders, scan
+from trunkline.framing.scanning import Outcome, count_lines, is_plain, line_bounds, record_borders, scan
 
 RFC = ResolvedDialect()
 
@@ -35,6 +35,32 @@ def test_scan_agrees_with_the_slow_reader(data, width):
     expected = outcomes_of(data, width)
     assert expected == [Outcome(value).code for value in found.outcomes.tolist()]
     assert found.records == sum(outcome != "blank" for outcome in expected)
+
+
+@given(data=csv_bytes.map(lambda data: data.translate(None, b'"\0\xff')), width=st.integers(1, 4))
+@example(data=b"a,b\r\na,\r\n", width=2)
+@example(data=b"a\r\r\n", width=1)
+def test_in_a_plain_block_only_the_number_of_fields_can_be_wrong(data, width):
+    """Whatever is not plain is scanned; nothing else is promised of it."""
+    found = scan(data, RFC, width)
+    outcomes = {Outcome(value) for value in found.outcomes.tolist()}
+
+    if is_plain(data, RFC):
+        assert outcomes <= {
+            Outcome.OK,
+            Outcome.BLANK,
+            Outcome.TOO_FEW_FIELDS,
+            Outcome.TOO_MANY_FIELDS,
+            Outcome.TORN_RECORD,
+        }
+        assert not found.slow.any()
+
+
+@pytest.mark.parametrize("data", [b'a,"b"\n', b"a\0b\n", b"a\rb\n", b"a\n\r", b"\xff\n", b"x" * 300_000])
+def test_what_is_not_plain(data):
+    """A quote, a NUL, a CR alone, what cannot be decoded, a long line: none is in a plain block."""
+    assert is_plain(b"a,b\na,b\r\n", RFC)
+    assert not is_plain(data, RFC)
 
 
 @given(data=csv_bytes.map(lambda data: data.replace(b'"', b"'").replace(b",", b";")), width=st.integers(1, 4))

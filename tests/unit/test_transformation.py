@@ -16,9 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.blocks import RawRecords, TextBlock, TypedBlock
+from trunkline.blocks import NO_REJECTS, RawRecords, TextBlock, TypedBlock
 from trunkline.errors import RefusedError, UsageError
-from trunkline.fields.judging import NO_REJECTS
 from trunkline.layout.files import load_layout, parse_layout
 from trunkline.layout.model import Layout
 from trunkline.transformation import transform, transform_block, typed_totals

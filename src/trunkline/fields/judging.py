@@ -9,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.blocks import REJECT_SCHEMA, Lines
+from trunkline.blocks import NO_REJECTS, REJECT_SCHEMA, Lines
 from trunkline.fields.parsed import Fault
 from trunkline.fields.text_bytes import PAD, Ints, Mask, text_bytes
-
-NO_REJECTS = pa.RecordBatch.from_pylist([], schema=REJECT_SCHEMA)
 
 _SHOWN_CHARACTERS = 40
 _DROPPED = 0

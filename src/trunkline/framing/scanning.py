@@ -113,6 +113,23 @@ def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
     return Scan(starts=marks.starts, ends=marks.ends, outcomes=outcomes, widths=widths, slow=slow)
 
 
+def is_plain(data: bytes, dialect: ResolvedDialect) -> bool:
+    """
+    Tell whether every line of a block that is not blank is a good record if it has the right number of fields.
+
+    So there is no quote, no CR but in a CRLF, no NUL, nothing that cannot be decoded, and no line near the greatest
+    length.  A reader that counts fields and lines needs no `scan` then.  False does not mean the contrary.
+    """
+    if dialect.blank_after or dialect.escape == "backslash" or (dialect.quote and dialect.quote.encode() in data):
+        return False
+    if b"\0" in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
+        return False
+    if not data.isascii() and (dialect.block_encoding != "utf-8" or not _decodes(data)):
+        return False
+    half = _MAX_FAST_BYTES // 2  # a line end in each half leaves no room for a longer line
+    return all(data.find(b"\n", begin, begin + half) >= 0 for begin in range(0, len(data) - half, half))
+
+
 def line_bounds(data: bytes) -> tuple[Places, Places]:
     """Return where each physical line of *data* starts and ends, line ends (LF, CRLF, CR) excluded."""
     seen = np.frombuffer(data, dtype=np.uint8)

@@ -18,7 +18,7 @@ import psycopg2.extensions
 import pyarrow as pa
 from blake3 import blake3
 
-from trunkline.blocks import REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, TypedBlock
+from trunkline.blocks import NO_REJECTS, REJECT_COLUMNS, REJECT_SCHEMA, Block, RawRecords, TypedBlock
 from trunkline.books.account import Books
 from trunkline.books.reading import show_load
 from trunkline.books.sequences import note_name
@@ -40,7 +40,6 @@ from trunkline.clock_proof import prove_clocks
 from trunkline.database.schema import share_schema
 from trunkline.errors import UsageError
 from trunkline.evidence import Evidence, judge_source
-from trunkline.fields.judging import NO_REJECTS
 from trunkline.findings import Findings
 from trunkline.frames import as_csv, source_lines, typed_batch
 from trunkline.framing.cutting import SourceForm
