@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg2 import sql
 
 from trunkline import Settings, run
+from trunkline.books.gaps import DISORDER
 from trunkline.books.reading import Which, list_counts
+from trunkline.books.sequences import query
 from trunkline.cli.app import execute
 from trunkline.replaying import replay_rejects
 from trunkline.servers import open_servers
@@ -107,6 +113,43 @@ def test_ranges_are_compact(load, database_url):
     load("b.csv", [(at, at) for at in (300, 302, 301, 310)])
 
     assert ranges(database_url) == [(1, 0, 299), (2, 300, 302), (2, 310, 310)]
+
+
+NOTED = "delete from trunkline.sequences returning restarts, first_number, last_number, first_at, last_at"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    numbers=st.lists(st.none() | st.integers(-1, 12), max_size=12),
+    pauses=st.lists(st.integers(0, 2), min_size=12, max_size=12),
+    restarts=st.booleans(),
+)
+def test_the_quick_way_to_note_numbers_notes_what_the_other_does(database_url, numbers, pauses, restarts):
+    """Where numbers rise with time, one sort finds the ranges that four would; elsewhere it finds none."""
+    minutes = [sum(pauses[: place + 1]) for place in range(len(numbers))]
+    names = {"number": sql.Identifier("n"), "at": sql.SQL("s.at"), "staged": sql.Identifier("calls")}
+    names["aside"] = sql.Identifier("aside")
+    found = []
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("create temp table calls (n bigint, at timestamptz, source_line bigint)")
+        cursor.execute("create temp table aside (source_line bigint)")
+        cursor.execute(
+            "insert into trunkline.loads (source, layout, layout_fingerprint, key_fingerprint, call_table, status, "
+            "program_version) values ('', '', '', '', '', 'running', '') returning id"
+        )
+        ((load_id,),) = cursor.fetchall()
+        values = {"load_id": load_id, "restarts": restarts, "disorder": DISORDER}
+        for number, minute in zip(numbers, minutes, strict=True):
+            cursor.execute("insert into calls values (%s, to_timestamp(60 * %s), 1)", (number, minute))
+        for name in ("note_numbers_in_order", "note_numbers"):
+            cursor.execute(query(name, **names), values)
+            cursor.execute(NOTED)
+            found.append(sorted(cursor.fetchall()))
+
+    there = sorted((minute, number) for number, minute in zip(numbers, minutes, strict=True) if number is not None)
+    rises = all(before < after for (_, before), (_, after) in pairwise(there))
+    begins_again = any(number == 0 for _, number in there[1:])
+    assert found[0] == (found[1] if rises and not begins_again else [])
 
 
 def test_a_record_that_is_there_already_is_not_repeated(load, found, database_url):

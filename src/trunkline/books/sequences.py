@@ -38,10 +38,11 @@ def note_numbers(
     if rule is None or rule.field is None:
         return
     at = sql.Identifier("s", event_time) if event_time else sql.SQL("null::timestamptz")
-    cursor.execute(
-        query("note_numbers", number=sql.Identifier(rule.field), at=at, staged=staged, aside=aside),
-        {"load_id": load_id, "restarts": rule.restarts, "disorder": DISORDER},
-    )
+    names = {"number": sql.Identifier(rule.field), "at": at, "staged": staged, "aside": aside}
+    values = {"load_id": load_id, "restarts": rule.restarts, "disorder": DISORDER}
+    cursor.execute(query("note_numbers_in_order", **names), values)
+    if not cursor.rowcount:
+        cursor.execute(query("note_numbers", **names), values)
 
 
 def forget_replaced(

@@ -1,5 +1,25 @@
 -- Numbers that switches count their files or records with: noted by loads, read back as ranges.
 
+-- name: note_numbers_in_order
+-- Note the numbers of the staged calls that are loaded where they rise with time, as ranges without holes; nothing where
+-- they do not, or where there are none.  One sort instead of the four of `note_numbers`, for what nearly all tables are.
+insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number, first_at, last_at)
+with numbered as (
+    select s.{number} as number, {at} as at
+    from {staged} s
+    where s.{number} is not null
+        and not exists (select from {aside} a where a.source_line = s.source_line)
+),
+compared as materialized (
+    select number, at, lag(number) over in_time as before, number - row_number() over in_time as island
+    from numbered
+    window in_time as (order by at, number)
+)
+select %(load_id)s, '', %(restarts)s, min(number), max(number), min(at), max(at)
+from compared
+where not exists (select from compared where number <= before or (number = 0 and before < 0))
+group by island
+
 -- name: note_numbers
 -- Note the numbers of the staged calls that are loaded, as ranges without holes.  A number that comes again begins a
 -- range of its own; where the count restarts, so does a fall, and a number of an earlier call than the one before.
