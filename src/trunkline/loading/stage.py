@@ -122,6 +122,7 @@ class Stage:
         check_partition_count({*self._tables, *missing}, self._there)
         with self._sessions.borrow() as connection:
             with connection.cursor() as cursor:
+                cursor.execute("set local synchronous_commit = off")  # lost with the blocks in it, and no sooner
                 hold_load(cursor, self._load)
                 made = make_staged(cursor, self._table, self._load.load_id, missing, system=self._system)
             connection.commit()

@@ -261,8 +261,8 @@ def check_partition_count(starts: set[date | None], there: set[date]) -> None:
 
 def hurry_sealing(cursor: Cursor) -> None:
     """Sort indexes in memory and sample little, until the caller's transaction ends."""
-    # A hundredth of the usual sample, 300 calls: a tenth took as long as the index of a day of 20,000 calls, a thirtieth
-    # a fifth of it.  Autovacuum looks closer soon after the table is attached.
+    # A hundredth of the usual sample, 300 calls: a tenth took as long as the index of a day of 20,000 calls, a
+    # thirtieth a fifth of it.  Autovacuum looks closer soon after the table is attached.
     cursor.execute("set local maintenance_work_mem = '128MB'; set local default_statistics_target = 1")
 
 
