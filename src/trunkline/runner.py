@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from trunkline.pipeline import Job
     from trunkline.settings.resolution import Settings
 
+_LONG_BYTES = 16 << 20  # of a source: a shorter one is hashed before a thread has started
 MOST_WORKERS = 4  # by default: more threads than this wait for each other and for PostgreSQL
 
 
@@ -197,8 +198,8 @@ class _Each(ABC):
             return _ended(source.name, error)
 
     def _load_opened(self, source: Source, attempts: Attempts) -> Books:
-        layout = layout_in_force(source, self.settings)
-        content = Content(hash=source.content_hash(), bytes=source.size or 0)
+        layout, content_hash = self._recognise(source)
+        content = Content(hash=content_hash, bytes=source.size or 0)
         policy = retrying(attempts=1 if self.is_away else ATTEMPTS, on_retry=self.servers.on_retry)
         try:
             books = policy(self._attempt, source, layout, content, attempts)
@@ -207,6 +208,16 @@ class _Each(ABC):
             raise
         self.is_away = False
         return books
+
+    def _recognise(self, source: Source) -> tuple[Layout, str]:
+        """Return how a source is read, and its content hash; of a long one a thread takes it meanwhile."""
+        if source.size < _LONG_BYTES:
+            return layout_in_force(source, self.settings), source.content_hash()
+        from concurrent.futures import ThreadPoolExecutor  # imports logging
+
+        with ThreadPoolExecutor(1, thread_name_prefix="trunkline-hash") as executor:
+            content_hash = executor.submit(source.content_hash)
+            return layout_in_force(source, self.settings), content_hash.result()
 
     @abstractmethod
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:

@@ -58,6 +58,23 @@ def test_a_file_is_read_and_hashed(tmp_path):
         source.check_unchanged()
 
 
+def test_a_long_file_is_read_ahead(tmp_path, monkeypatch):
+    """A thread reads and hashes, and ends with its reader; what comes of it, be it an error, is the same."""
+    monkeypatch.setattr("trunkline.sources.source._LONG_BYTES", 0)
+    monkeypatch.setattr("trunkline.sources.stored._CHUNK_BYTES", 32 * 1024)
+    path = tmp_path / "calls.csv"
+    path.write_bytes(DATA)
+    with open_source(path) as source:
+        source.content_hash()
+        assert b"".join(source.chunks()) == DATA
+        assert next(source.chunks()) == DATA[: 32 * 1024]
+        with path.open("r+b") as file:
+            file.write(b"X")
+        with pytest.raises(SourceChangedError, match="changed while it was read"):
+            list(source.chunks())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("trunkline-reader")]
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -26,6 +26,7 @@ from trunkline.sources.zip_archive import ZipArchive, is_zip
 __all__ = ["Container", "Source", "each_source", "open_container", "open_source"]
 
 _SHOWN = 5  # members that a message lists
+_LONG_BYTES = 16 * 1024 * 1024  # several chunks: less is read before a thread has started
 
 
 class Source:
@@ -105,6 +106,8 @@ class Source:
         """
         with _named(self.name):
             packed = self._packed() if self._hash is None or not self._stored.can_change else self._verified()
+            if self.size > _LONG_BYTES:
+                packed = _read_ahead(packed)
             yield from packed if self._compression is None else self._compression.decompress(packed)
 
     def sample(self) -> bytes:
@@ -148,6 +151,17 @@ class Source:
         if self._archive is None:
             return self._stored.read_at(0, HEAD_BYTES)
         return _first_of(self._archive.read(self._member), HEAD_BYTES)
+
+
+def _read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield chunks, of which a thread reads and hashes the next one while the caller looks at this one."""
+    from concurrent.futures import ThreadPoolExecutor  # imports logging
+
+    with ThreadPoolExecutor(1, thread_name_prefix="trunkline-reader") as reader:
+        following = reader.submit(next, chunks, None)
+        while (chunk := following.result()) is not None:
+            following = reader.submit(next, chunks, None)
+            yield chunk
 
 
 def _first_of(chunks: Iterator[bytes], size: int) -> bytes:
