@@ -5,7 +5,7 @@ On threads of this process unless another engine is asked for, such as `trunklin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from time import thread_time
@@ -29,7 +29,7 @@ from trunkline.transformation import transform_block
 if TYPE_CHECKING:
     from trunkline.blocks import Block, TypedBlock
     from trunkline.cache.port import BlockCache, CacheTally
-    from trunkline.framing.cutting import ResolvedDialect
+    from trunkline.framing.cutting import EarlierBlock, ResolvedDialect
     from trunkline.layout.files import Layout
     from trunkline.sources.source import Source
 
@@ -166,16 +166,16 @@ def identity_of(block: Block, reading: Reading) -> str:
     return block_identity(block, reading.header, reading.dialect)
 
 
-def framed_source(source: Source, layout: Layout) -> FramedSource:
+def framed_source(source: Source, layout: Layout, earlier: Mapping[int, EarlierBlock] | None = None) -> FramedSource:
     """
-    Return how a source is read, and its blocks.
+    Return how a source is read, and its blocks, of which some may be known from an *earlier* load of it.
 
     Raises:
         RefusedError: If the columns are not those of the layout, also where no block follows.
     """
     sample = source.sample()
     dialect = dialect_of(sample, layout)
-    framed = frame(source.chunks(), dialect, growing=layout.growing)
+    framed = frame(source.chunks(), dialect, growing=layout.growing, earlier=earlier)
     match_header(framed.header, layout)
     return FramedSource(
         reading=Reading(header=framed.header, dialect=dialect, layout=layout),

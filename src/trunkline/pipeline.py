@@ -31,6 +31,7 @@ from trunkline.books.writing import (
     check_terms,
     count_staged,
     disown_load,
+    earlier_blocks,
     fail_load,
     find_ended,
     hold_load,
@@ -209,8 +210,9 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         done = staged_blocks(cursor, load.load_id)
         left = staged_tables(cursor, load.load_id)
         there = partitions_there(cursor, job.table)
+        earlier = earlier_blocks(cursor, job.terms)
     connection.commit()
-    framed = framed_source(job.source, job.layout)
+    framed = framed_source(job.source, job.layout, earlier)
     reading = framed.reading
     attempts.unknown_columns = left_out(reading.header, job.layout)
     _note_form(connection, load, framed.form)

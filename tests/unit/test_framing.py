@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trunkline.blocks import Block
 from trunkline.errors import SourceError
 from trunkline.framing.borders import BlockSizes
-from trunkline.framing.cutting import block_identity, frame
+from trunkline.framing.cutting import EarlierBlock, block_identity, frame
 from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.records import split_lines
 from trunkline.framing.scanning import Outcome, scan
@@ -97,6 +97,64 @@ def test_records_all_alike_still_make_blocks():
 
     assert len(blocks) > 10
     assert all(SMALL.least <= len(block.data) <= SMALL.most for block in blocks[:-1])
+
+
+def earlier_of(blocks: list[Block], header: tuple[str, ...] = ("1",)) -> dict[int, EarlierBlock]:
+    """Return blocks as the books know them, but the last."""
+    return {
+        block.first_byte: EarlierBlock(
+            bytes=len(block.data), lines=block.lines, identity=block_identity(block, header, HEADERLESS)
+        )
+        for block in blocks[:-1]
+    }
+
+
+@given(data=lines_and_ends, kept=st.integers(0, 200), tail=lines_and_ends)
+def test_blocks_that_are_there_again_are_cut_as_truly(data, kept, tail):
+    """Whatever came to a source that was read before, or went, its blocks hold all of it with true places."""
+    sizes = BlockSizes(least=32, usual=48, most=300)
+    earlier = earlier_of(blocks_of(data, sizes=sizes))
+    now = (data[:kept] + tail).removeprefix(codecs.BOM_UTF8)
+    blocks = list(frame([now], HEADERLESS, sizes=sizes, earlier=earlier).blocks)
+
+    assert b"".join(block.data for block in blocks) == now
+    offset, line = 0, 1
+    for block in blocks:
+        assert (block.first_byte, block.first_line) == (offset, line)
+        assert block.lines == len(split_lines(block.data))
+        offset, line = offset + len(block.data), line + block.lines
+    assert line - 1 == len(split_lines(now))
+
+
+def test_nobody_looks_for_the_ends_of_blocks_that_are_there_again(tmp_path, monkeypatch):
+    """Of a file that has grown only what is new is looked through."""
+    data = sample_of(tmp_path, 5_000)
+    before = blocks_of(data, sizes=SMALL)
+    header = tuple("12345")
+    looked: list[int] = []
+
+    def look(window: memoryview, *_: object) -> int:
+        looked.append(len(window))
+        return len(window)
+
+    monkeypatch.setattr("trunkline.framing.borders.find_border", look)
+    blocks = list(frame([data + b"more\n"], HEADERLESS, sizes=SMALL, earlier=earlier_of(before, header)).blocks)
+
+    assert [block.data for block in blocks[:-1]] == [block.data for block in before[:-1]]
+    assert looked == [len(before[-1].data) + 5]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "following"),
+    [(HEADERLESS, b"\n"), (ResolvedDialect(header=False, header_lines=0, multiline=True), b"a")],
+)
+def test_an_end_that_what_follows_makes_another_is_looked_for_again(dialect, following):
+    """A CR may become part of a CRLF, and a quote may be closed in a later line."""
+    first = Block(position=0, first_byte=0, first_line=1, data=b"aa\r", lines=1)
+    known = EarlierBlock(bytes=3, lines=1, identity=block_identity(first, ("1",), dialect))
+    framed = frame([first.data + following], dialect, earlier={0: known})
+
+    assert [block.data for block in framed.blocks] == [first.data + following]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, ReloadNeededError
 from trunkline.findings import Findings
+from trunkline.framing.cutting import EarlierBlock
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -294,6 +295,15 @@ def hold_load(cursor: Cursor, load: OpenLoad) -> None:
     cursor.execute(query("hold_load"), {"load_id": load.load_id, "token": load.token})
     if cursor.fetchone() is None:
         raise DatabaseBusyError(f"load {load.load_id} was taken over by another run")
+
+
+def earlier_blocks(cursor: Cursor, terms: Terms) -> dict[int, EarlierBlock]:
+    """Return the blocks of the last load of a source of this name, by first byte; not its last, which ended with it."""
+    cursor.execute(query("earlier_blocks"), terms.parameters())
+    return {
+        first_byte: EarlierBlock(bytes=size, lines=lines, identity=identity)
+        for first_byte, size, lines, identity in cursor.fetchall()[:-1]
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trunkline.blocks import Block
     from trunkline.framing.borders import BlockSizes
 
-__all__ = ["Framed", "ResolvedDialect", "SourceForm", "block_identity", "frame", "resolve_dialect"]
+__all__ = ["EarlierBlock", "Framed", "ResolvedDialect", "SourceForm", "block_identity", "frame", "resolve_dialect"]
 
 # Part of every block's identity: raise it when the same bytes, dialect and header come to mean other text.
 _EXTRACT_VERSION = 2
@@ -77,8 +77,22 @@ class SourceForm:
         return self
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierBlock:
+    """A block that ended at a line end, of an earlier reading of a source: where it began, it is likely to be again."""
+
+    bytes: int
+    lines: int
+    identity: str
+
+
 def frame(
-    chunks: Iterable[bytes], dialect: ResolvedDialect, *, growing: bool = False, sizes: BlockSizes | None = None
+    chunks: Iterable[bytes],
+    dialect: ResolvedDialect,
+    *,
+    growing: bool = False,
+    sizes: BlockSizes | None = None,
+    earlier: Mapping[int, EarlierBlock] | None = None,
 ) -> Framed:
     """
     Read the header and cut what follows into blocks that end at line ends chosen by content.
@@ -92,6 +106,8 @@ def frame(
         growing: Whether more may be written to the source: then a last line without line end is left out, since
             the rest of it may still come.
         sizes: The lengths of blocks, where not the usual ones.
+        earlier: Blocks by first byte: where the same bytes are there again, so is the block, and nobody looks for its
+            end or counts its lines.
 
     Raises:
         SourceError: If the header cannot be read, or a line is longer than 8 MiB (this one while blocks are read).
@@ -103,7 +119,7 @@ def frame(
     for _ in range(dialect.skip_lines):
         reader.take_line()
     header = _read_header(reader, dialect) if dialect.header else _count_columns(reader.peek(SAMPLE_BYTES), dialect)
-    blocks = _cut(reader, dialect, len(header), sizes)
+    blocks = _cut(reader, dialect, header, sizes, earlier or {})
     return Framed(header=header, blocks=blocks, preamble=bytes(reader.head))
 
 
@@ -112,8 +128,12 @@ def block_identity(block: Block, header: tuple[str, ...], dialect: ResolvedDiale
     Return the BLAKE3 hash, in hex, that stands for the text of a block: of its bytes, the header and what of the
     dialect changes how they read.  Where the block stands in its source does not count.
     """
+    return _identity(block.data, header, dialect)
+
+
+def _identity(data: bytes | memoryview, header: tuple[str, ...], dialect: ResolvedDialect) -> str:
     hasher = blake3(_reading_identity(header, dialect))
-    hasher.update(block.data)
+    hasher.update(data)
     return hasher.hexdigest()
 
 
@@ -330,7 +350,13 @@ def _record_widths(lines: Iterable[bytes], dialect: ResolvedDialect) -> Iterator
         begun = [*begun, line] if fields is Damage.OPEN_QUOTE and dialect.multiline else []
 
 
-def _cut(reader: _Reader, dialect: ResolvedDialect, width: int, sizes: BlockSizes | None) -> Iterator[Block]:
+def _cut(
+    reader: _Reader,
+    dialect: ResolvedDialect,
+    header: tuple[str, ...],
+    sizes: BlockSizes | None,
+    earlier: Mapping[int, EarlierBlock],
+) -> Iterator[Block]:
     if not reader.fill(1):
         return
     from trunkline.blocks import Block
@@ -342,14 +368,25 @@ def _cut(reader: _Reader, dialect: ResolvedDialect, width: int, sizes: BlockSize
         window = reader.fill(sizes.most + 1)
         if not window:
             return
-        border = find_border(window, sizes, _record_borders(reader, dialect, width, sizes))
-        if border is None:
-            raise _line_too_long(reader.line)
         first_byte, first_line = reader.offset, reader.line
-        data = reader.take(border)
-        lines = count_lines(data)
+        known = earlier.get(first_byte)
+        if known is not None and _is_there_again(known, window, header, dialect):
+            data, lines = reader.take(known.bytes), known.lines
+        else:
+            border = find_border(window, sizes, _record_borders(reader, dialect, len(header), sizes))
+            if border is None:
+                raise _line_too_long(reader.line)
+            data = reader.take(border)
+            lines = count_lines(data)
         reader.line += lines
         yield Block(position=position, first_byte=first_byte, first_line=first_line, data=data, lines=lines)
+
+
+def _is_there_again(known: EarlierBlock, window: memoryview, header: tuple[str, ...], dialect: ResolvedDialect) -> bool:
+    # What comes after a block may make its end another: a LF after its CR, or the rest of a record of several lines.
+    if dialect.multiline or bytes(window[known.bytes - 1 : known.bytes + 1]) == b"\r\n":
+        return False
+    return _identity(window[: known.bytes], header, dialect) == known.identity
 
 
 def _record_borders(

@@ -118,6 +118,15 @@ select load_id from {table} where load_id = any (%(load_ids)s) limit 1
 -- The blocks of a load that are safely staged.
 select position, first_byte, first_line, content_hash from trunkline.blocks where load_id = %(load_id)s
 
+-- name: earlier_blocks
+-- The blocks of the last load of a source of this name, in their order.
+select first_byte, bytes, lines, content_hash from trunkline.blocks
+where load_id = (
+    select max(id) from trunkline.loads
+    where source = %(source)s and call_table = %(call_table)s and system = %(system)s and status = 'loaded'
+)
+order by position
+
 -- name: add_block
 -- Account for one staged block.
 insert into trunkline.blocks (
