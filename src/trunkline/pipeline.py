@@ -318,7 +318,6 @@ def _is_known(job: Job, load: OpenLoad, block: Block, identity: str) -> bool:
         return False
     with job.sessions.borrow() as connection:
         with connection.cursor() as cursor:
-            cursor.execute("set local synchronous_commit = off")
             hold_load(cursor, load)
             is_known = add_known_block(cursor, load.load_id, job.terms, block, identity)
         connection.commit()
@@ -339,8 +338,6 @@ def _stage_block(
     starts = (start for start, _, _ in rows.runs)
     with stage.filling(block.position, starts) as staged, job.sessions.borrow() as connection:
         with connection.cursor() as cursor:
-            # A staged block that a crash of the server loses is staged again; what publishes it is synchronous.
-            cursor.execute("set local synchronous_commit = off")
             hold_load(cursor, load)
             copy_rows(cursor, job.table, rows, staged)
             if typed.rejects.num_rows:

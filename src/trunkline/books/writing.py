@@ -287,7 +287,7 @@ def _take_load(cursor: Cursor, load_id: int) -> OpenLoad | None:
 
 def hold_load(cursor: Cursor, load: OpenLoad) -> None:
     """
-    Keep others from taking a load over until the caller's transaction ends.
+    Keep others from taking a load over until the caller's transaction ends, whose commit need not reach the disk.
 
     Raises:
         DatabaseBusyError: If another run has taken it over: the session that owned it was lost.

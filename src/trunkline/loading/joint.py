@@ -41,9 +41,9 @@ from trunkline.loading.staging import (
     in_runs,
     index,
     make_staged,
-    measures,
     partitions_there,
     starts_in,
+    summed,
     watch,
 )
 from trunkline.loading.tables import CallTable, identifiers
@@ -153,7 +153,7 @@ class JointStage:
     def _seal(self, staged: StagedTable) -> None:
         index(self._cursor, self._table, staged)
         watch(self._cursor, staged)
-        names = {"staged": staged.identifier, **measures(self._table, "s")}
+        names = {"staged": staged.identifier, **summed(self._table, "s")}
         self._cursor.execute(query("sum_joint", **names), {"relation": staged.relation})
         analyze(self._cursor, self._table, staged)
 

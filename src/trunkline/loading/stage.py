@@ -122,7 +122,6 @@ class Stage:
         check_partition_count({*self._tables, *missing}, self._there)
         with self._sessions.borrow() as connection:
             with connection.cursor() as cursor:
-                cursor.execute("set local synchronous_commit = off")  # lost with the blocks in it, and no sooner
                 hold_load(cursor, self._load)
                 made = make_staged(cursor, self._table, self._load.load_id, missing, system=self._system)
             connection.commit()
@@ -174,7 +173,6 @@ def seal_staged(sessions: Sessions, table: CallTable, load: OpenLoad, staged: St
     """Seal a staged table in a transaction of its own."""
     with sessions.borrow() as connection:
         with connection.cursor() as cursor:
-            cursor.execute("set local synchronous_commit = off")
             hurry_sealing(cursor)
             hold_load(cursor, load)
             seal(cursor, table, load.load_id, staged, on_conflict=on_conflict)

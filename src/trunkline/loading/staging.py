@@ -315,7 +315,7 @@ def analyze(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
 
 def sum_up(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable) -> None:
     """Sum a staged table into the books' side of the balance, in groups, twice as slow, only where needed."""
-    names = {"staged": staged.identifier, **measures(table, "s")}
+    names = {"staged": staged.identifier, **summed(table, "s")}
     values = {"load_id": load_id, "relation": staged.relation}
     cursor.execute(query("sum_one_currency", **names), values)
     if not cursor.rowcount:
@@ -384,6 +384,12 @@ def measures(table: CallTable, alias: str | None) -> dict[str, sql.Composable]:
     """Return currency, duration_s and cost as SQL, with stand-ins where the table has no such column."""
     stand_ins = {"currency": "''", "duration_s": "0", "cost": "0"}
     return {name: _measure(table, alias, name, stand_in) for name, stand_in in stand_ins.items()}
+
+
+def summed(table: CallTable, alias: str) -> dict[str, sql.Composable]:
+    """Return the same to be summed, where a NULL needs no stand-in."""
+    plain = {name: sql.Identifier(alias, name) for name in ("duration_s", "cost") if name in table.value_columns}
+    return measures(table, alias) | plain
 
 
 def _measure(table: CallTable, alias: str | None, name: str, stand_in: str) -> sql.Composable:

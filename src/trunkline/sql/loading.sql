@@ -60,7 +60,9 @@ with free as (
 update trunkline.loads l set token = gen_random_uuid() from free where l.id = free.id returning l.token
 
 -- name: hold_load
--- Keep a load from being taken over until this transaction ends; no row if that has happened.
+-- Keep a load from being taken over until this transaction, which stages it, ends; no row if that has happened.  What is
+-- staged may be lost in a crash of the server: it is staged again, and what publishes it is synchronous.
+set local synchronous_commit = off;
 select from trunkline.loads where id = %(load_id)s and token = %(token)s and status = 'running' for key share
 
 -- name: own_load
