@@ -39,10 +39,10 @@ def test_parts_take_the_place_of_braces():
     """What cannot be a parameter is filled in, and nothing else is touched."""
     query = Queries("loading")
 
-    assert query("drop_relation", relation=SQL("x")).as_string(None) == "drop table if exists x"  # type: ignore[arg-type]
+    assert query("drop_relations", relations=SQL("x")).as_string(None) == "drop table if exists x"  # type: ignore[arg-type]
 
 
 def test_a_missing_part_is_an_error():
     """A query is never sent with its braces in it."""
     with pytest.raises(KeyError, match="relation"):
-        Queries("loading")("drop_relation")
+        Queries("loading")("drop_relations")

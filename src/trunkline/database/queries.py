@@ -22,7 +22,7 @@ class Queries(Mapping[str, str]):
     As a mapping it holds the text of each query as written; called, it returns a query that can be executed:
 
         query = Queries("loading")
-        cursor.execute(query("drop_relation", relation=Identifier("trunkline_staging", name)))
+        cursor.execute(query("drop_relations", relations=Identifier("trunkline_staging", name)))
     """
 
     def __init__(self, *stems: str) -> None:

@@ -61,8 +61,7 @@ def staged_tables(cursor: Cursor, load_id: int) -> list[StagedTable]:
 
 def drop_stage(cursor: Cursor, load_id: int) -> None:
     """Drop all staged tables of a load, in the caller's transaction."""
-    for staged in staged_tables(cursor, load_id):
-        cursor.execute(query("drop_relation", relation=staged.identifier))
-    for relation in (aside_table(load_id), repeats_table(load_id)):
-        cursor.execute(query("drop_relation", relation=relation))
+    staged = [table.identifier for table in staged_tables(cursor, load_id)]
+    relations = sql.SQL(", ").join([*staged, aside_table(load_id), repeats_table(load_id)])
+    cursor.execute(query("drop_relations", relations=relations))
     cursor.execute(query("forget_staging"), {"load_id": load_id})

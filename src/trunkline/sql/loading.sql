@@ -184,9 +184,9 @@ create table if not exists {aside} (
 -- The staged tables of a load, in order of time.
 select relation, lower, upper, sealed from trunkline.staged where load_id = %(load_id)s order by lower nulls first, relation
 
--- name: drop_relation
--- Drop a staged table.
-drop table if exists {relation}
+-- name: drop_relations
+-- Drop staged tables.
+drop table if exists {relations}
 
 -- name: forget_staging
 -- Forget what was registered of a load's staging.
@@ -314,7 +314,7 @@ create table {relation} (like {table} including defaults including constraints)
 -- name: attach_staged
 -- Make a staged table a partition: its names, its place beside the call table, its bounds; then what only staging needed
 -- goes: the check that spared the scan, since it says what the bounds say, and a load's defaults; and autovacuum looks
--- after it.  In one message: 91 partitions were published in 0.21 s, one statement after the other in 0.37 s.
+-- after it.  In one message: a load of 91 partitions was published in 0.32 s, statement by statement in 0.43 s.
 alter index {staged_index} rename to {index};
 alter table {staged} rename to {name};
 alter table {renamed} set schema {schema};
