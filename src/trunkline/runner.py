@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books, Status
@@ -215,9 +216,13 @@ class _Each(ABC):
             return layout_in_force(source, self.settings), source.content_hash()
         from concurrent.futures import ThreadPoolExecutor  # imports logging
 
+        given_up = Event()
         with ThreadPoolExecutor(1, thread_name_prefix="trunkline-hash") as executor:
-            content_hash = executor.submit(source.content_hash)
-            return layout_in_force(source, self.settings), content_hash.result()
+            content_hash = executor.submit(source.content_hash, given_up=given_up)
+            try:
+                return layout_in_force(source, self.settings), content_hash.result()
+            finally:
+                given_up.set()  # neither an error nor an interrupt waits for the rest of the hash
 
     @abstractmethod
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -102,6 +104,33 @@ def test_secrets_of_urls_reach_no_books(database_url):
     tables = execute(database_url, "select tablename from pg_tables where schemaname = 'trunkline'")
     for (table,) in tables:
         assert SECRET not in repr(execute(database_url, f"select * from trunkline.{table}"))
+
+
+def test_a_long_file_is_hashed_while_its_layout_is_recognised(database_url, tmp_path, monkeypatch):
+    """What comes of it is the same, also where the layout is not to be found; the thread ends with it."""
+    monkeypatch.setattr("trunkline.runner._LONG_BYTES", 0)
+    write_log(tmp_path / "calls.csv", map(record, range(9)))
+    (tmp_path / "other.csv").write_bytes(b"x;y\n" + b"1;2\n" * 4)
+    done = run_on(database_url, str(tmp_path / "other.csv"), str(tmp_path / "calls.csv"), str(tmp_path / "calls.csv"))
+
+    assert [books.status for books in done] == ["refused", "loaded", "unchanged"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("trunkline-hash")]
+
+
+def test_an_interrupt_does_not_wait_for_the_hash(database_url, tmp_path, monkeypatch):
+    """Once a run is interrupted nobody reads a long source to its end, this one having none."""
+    write_log(tmp_path / "calls.csv", map(record, range(9)))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trunkline.runner._LONG_BYTES", 0)
+    monkeypatch.setattr("trunkline.runner.layout_in_force", interrupt)
+    monkeypatch.setattr(Stored, "chunks", lambda _: itertools.repeat(b"x"))
+    with pytest.raises(KeyboardInterrupt):
+        run_on(database_url, str(tmp_path / "calls.csv"))
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("trunkline-hash")]
 
 
 @pytest.mark.parametrize("growing", [False, True])

@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import Event
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -81,16 +82,18 @@ class Source:
             return None
         return type(self)(self.name, self._stored.kept())
 
-    def content_hash(self) -> str:
+    def content_hash(self, given_up: Event | None = None) -> str:
         """
         Return the BLAKE3 hash, in hex, of the bytes as stored; of a zip archive, of the member's.
 
         On all cores, but through `read` and not through a memory map: the process that maps a file which somebody
-        cuts short dies of SIGBUS.
+        cuts short dies of SIGBUS.  Once it is *given_up* nobody looks at what is returned.
         """
         hasher = blake3(max_threads=blake3.AUTO)
         with _named(self.name):
             for chunk in self._packed():
+                if given_up is not None and given_up.is_set():
+                    return ""
                 hasher.update(chunk)
         self._hash = hasher.hexdigest()
         return self._hash

@@ -69,6 +69,7 @@ create index on trunkline.loads (content_hash);
 create index on trunkline.loads (call_table, system);
 create index on trunkline.loads (bytes);
 create index on trunkline.loads (resume_key) where status = 'running';  -- those in work
+create index on trunkline.loads using hash (source);  -- of names of any length
 -- Without these, removing one row looks through all others for a reference to it.
 create index on trunkline.loads (reloads) where reloads is not null;
 create index on trunkline.loads (replays) where replays is not null;
