@@ -26,6 +26,7 @@ class Way:
         prepare: Called with the number of the round before its clock starts.
         run: Called with the number of the round; does it and returns what it took.
         check: Called after; raises if the result is wrong.
+        clean: Called after that: what is left behind autovacuum would look through while the next way runs.
         at_most: Counted rounds, for slow ways that no goal needs, and for what is only start-up.
         warms_up: Whether it takes part in the round that is not counted.
     """
@@ -36,6 +37,7 @@ class Way:
     keeps: str = ""
     prepare: Callable[[int], None] = nothing
     check: Callable[[int], None] = nothing
+    clean: Callable[[int], None] = nothing
     at_most: int | None = None
     warms_up: bool = True
 
@@ -112,6 +114,7 @@ def measure(
             run = way.run(number)
             after = server_cpu_s()
             way.check(number)
+            way.clean(number)
             if number:
                 took = None if before is None or after is None else after - before
                 runs[way.name].append(replace(run, server_cpu_s=took))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.experiments.load import start_up
+from benchmarks.experiments.load import leaving_nothing, start_up
 from benchmarks.process import BenchError
 from benchmarks.rounds import Experiment, Way
 from benchmarks.ways import psql, trunkline
@@ -32,7 +32,7 @@ def experiment(bench: Workbench) -> Experiment:
             start_up(psql.copy_asterisk(bench, nine)),
             start_up(_loading(bench, nine)),
             psql.copy_asterisk(bench, file),
-            _checked(bench, _loading(bench, file)),
+            leaving_nothing(bench, _checked(bench, _loading(bench, file)), PEERS_DATABASE, CALLS_DATABASE),
         ),
     )
 

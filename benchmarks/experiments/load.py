@@ -8,7 +8,7 @@ from dataclasses import replace
 from benchmarks.measurements import START
 from benchmarks.rounds import Experiment, Way
 from benchmarks.ways import peers, psql, trunkline
-from benchmarks.workbench import Dataset, Workbench
+from benchmarks.workbench import CALLS_DATABASE, PEERS_DATABASE, Dataset, Workbench
 
 LOADING: tuple[Callable[[Workbench, Dataset], Way], ...] = (
     psql.copy_text,
@@ -34,7 +34,11 @@ def experiment(bench: Workbench) -> Experiment:
         records=calls.records,
         bytes=calls.bytes,
         notes=("A table without a key takes a call as often as it is sent.",),
-        ways=(*_start_ups(bench), *(make(bench, calls) for make in LOADING), *_again(bench, calls)),
+        ways=(
+            *_start_ups(bench),
+            *(leaving_nothing(bench, make(bench, calls), PEERS_DATABASE, CALLS_DATABASE) for make in LOADING),
+            *_again(bench, calls),
+        ),
     )
 
 
@@ -50,6 +54,16 @@ def start_up(way: Way) -> Way:
         at_most=START_ROUNDS,
         warms_up=False,
     )
+
+
+def leaving_nothing(bench: Workbench, way: Way, *databases: str) -> Way:
+    """Return a way that drops *databases* when its result is checked."""
+
+    def clean(_: int) -> None:
+        for database in databases:
+            bench.servers.drop_database(database)
+
+    return replace(way, clean=clean)
 
 
 def _start_ups(bench: Workbench) -> Iterator[Way]:

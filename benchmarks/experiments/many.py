@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.experiments.load import start_up
+from benchmarks.experiments.load import leaving_nothing, start_up
 from benchmarks.files import split
 from benchmarks.rounds import Experiment
 from benchmarks.ways import trunkline
-from benchmarks.workbench import Dataset, Workbench
+from benchmarks.workbench import CALLS_DATABASE, Dataset, Workbench
 
 RECORDS_EACH = 10_000
 
@@ -26,7 +26,12 @@ def experiment(bench: Workbench) -> Experiment:
         ways=(
             start_up(trunkline.cold(bench, bench.nine, name="many_files", label="trunkline")),
             start_up(trunkline.cold(bench, bench.nine, name="one_file", label="trunkline")),
-            trunkline.cold(bench, small, name="many_files", label=f"trunkline, {files} files"),
-            trunkline.cold(bench, calls, name="one_file", label="trunkline, one file"),
+            *(
+                leaving_nothing(bench, trunkline.cold(bench, data, name=name, label=label), CALLS_DATABASE)
+                for data, name, label in (
+                    (small, "many_files", f"trunkline, {files} files"),
+                    (calls, "one_file", "trunkline, one file"),
+                )
+            ),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.experiments.load import start_up
+from benchmarks.experiments.load import leaving_nothing, start_up
 from benchmarks.files import every_second
 from benchmarks.rounds import Experiment, Way
 from benchmarks.ways import psql, trunkline
@@ -27,8 +27,8 @@ def experiment(bench: Workbench) -> Experiment:
         ways=(
             start_up(replace(trunkline.cold(bench, bench.nine), name="trunkline")),
             start_up(psql.staging(bench, bench.nine)),
-            _again(bench, half, calls),
-            psql.staging_again(bench, half, calls),
+            leaving_nothing(bench, _again(bench, half, calls), DATABASE),
+            leaving_nothing(bench, psql.staging_again(bench, half, calls), psql.OVERLAP_DATABASE),
         ),
     )
 

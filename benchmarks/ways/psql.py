@@ -12,6 +12,7 @@ from benchmarks.process import BenchError
 from benchmarks.rounds import Way, run_of
 from benchmarks.workbench import PEERS_DATABASE, Dataset, Workbench
 
+OVERLAP_DATABASE = "bench_overlap_sql"
 FIRST_DAY = date(2021, 12, 31)  # in UTC, of calls from 2022-01-01 on in Nairobi
 
 
@@ -122,7 +123,7 @@ def expect_count(bench: Workbench, table: str, records: int) -> None:
 
 def staging_again(bench: Workbench, half: Dataset, dataset: Dataset) -> Way:
     """Return hand-written SQL on a file of which *half* is loaded already."""
-    loaded, database = "bench_half_sql", "bench_overlap_sql"
+    loaded, database = "bench_half_sql", OVERLAP_DATABASE
     way = staging(bench, dataset, database=database)
 
     def prepare(number: int) -> None:
