@@ -18,14 +18,13 @@ from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, ReloadNeededError
 from trunkline.findings import Findings
-from trunkline.framing.cutting import EarlierBlock
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.evidence import Verdict
-    from trunkline.framing.cutting import SourceForm
+    from trunkline.framing.cutting import EarlierBlock, SourceForm
     from trunkline.layout.files import Layout
     from trunkline.loading.tables import CallTable
 
@@ -299,6 +298,8 @@ def hold_load(cursor: Cursor, load: OpenLoad) -> None:
 
 def earlier_blocks(cursor: Cursor, terms: Terms) -> dict[int, EarlierBlock]:
     """Return the blocks of the last load of a source of this name, by first byte; not its last, which ended with it."""
+    from trunkline.framing.cutting import EarlierBlock  # not where a source is unchanged
+
     cursor.execute(query("earlier_blocks"), terms.parameters())
     return {
         first_byte: EarlierBlock(bytes=size, lines=lines, identity=identity)
