@@ -35,7 +35,7 @@ from trunkline.loading.tables import ensure_call_table, find_call_table, planned
 from trunkline.progress import ProgressPort, Watch
 from trunkline.servers import Servers, open_servers
 from trunkline.settings.engines import scheduler_address
-from trunkline.sources.source import Source, each_source
+from trunkline.sources.source import LONG_BYTES, Source, each_source
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from trunkline.pipeline import Job
     from trunkline.settings.resolution import Settings
 
-_LONG_BYTES = 16 << 20  # of a source: a shorter one is hashed before a thread has started
 MOST_WORKERS = 4  # by default: more threads than this wait for each other and for PostgreSQL
 
 
@@ -212,7 +211,7 @@ class _Each(ABC):
 
     def _recognise(self, source: Source) -> tuple[Layout, str]:
         """Return how a source is read, and its content hash; of a long one a thread takes it meanwhile."""
-        if source.size < _LONG_BYTES:
+        if source.size < LONG_BYTES:
             return layout_in_force(source, self.settings), source.content_hash()
         from concurrent.futures import ThreadPoolExecutor  # imports logging
 

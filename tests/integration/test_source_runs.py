@@ -108,7 +108,7 @@ def test_secrets_of_urls_reach_no_books(database_url):
 
 def test_a_long_file_is_hashed_while_its_layout_is_recognised(database_url, tmp_path, monkeypatch):
     """What comes of it is the same, also where the layout is not to be found; the thread ends with it."""
-    monkeypatch.setattr("trunkline.runner._LONG_BYTES", 0)
+    monkeypatch.setattr("trunkline.runner.LONG_BYTES", 0)
     write_log(tmp_path / "calls.csv", map(record, range(9)))
     (tmp_path / "other.csv").write_bytes(b"x;y\n" + b"1;2\n" * 4)
     done = run_on(database_url, str(tmp_path / "other.csv"), str(tmp_path / "calls.csv"), str(tmp_path / "calls.csv"))
@@ -124,7 +124,7 @@ def test_an_interrupt_does_not_wait_for_the_hash(database_url, tmp_path, monkeyp
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trunkline.runner._LONG_BYTES", 0)
+    monkeypatch.setattr("trunkline.runner.LONG_BYTES", 0)
     monkeypatch.setattr("trunkline.runner.layout_in_force", interrupt)
     monkeypatch.setattr(Stored, "chunks", lambda _: itertools.repeat(b"x"))
     with pytest.raises(KeyboardInterrupt):

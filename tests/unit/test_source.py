@@ -60,7 +60,7 @@ def test_a_file_is_read_and_hashed(tmp_path):
 
 def test_a_long_file_is_read_ahead(tmp_path, monkeypatch):
     """A thread reads and hashes, and ends with its reader; what comes of it, be it an error, is the same."""
-    monkeypatch.setattr("trunkline.sources.source._LONG_BYTES", 0)
+    monkeypatch.setattr("trunkline.sources.source.LONG_BYTES", 0)
     monkeypatch.setattr("trunkline.sources.stored._CHUNK_BYTES", 32 * 1024)
     path = tmp_path / "calls.csv"
     path.write_bytes(DATA)

@@ -265,7 +265,8 @@ def attach(cursor: Cursor, table: CallTable, load: OpenLoad, tables: Sequence[St
                 **_place_of(table, staged, name),
             )
         )
-    return _numbers_of(cursor, table, names)
+    numbers = _numbers_of(cursor, table, names)
+    return [numbers[name] for name in names]
 
 
 def add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: StagedTable) -> int:
@@ -275,7 +276,7 @@ def add_partition(cursor: Cursor, table: CallTable, load: OpenLoad, staged: Stag
     cursor.execute(query("make_partition", relation=relation, table=table.identifier))
     cursor.execute(query("forget_on_change", table=relation))
     cursor.execute(query("attach_partition", **_place_of(table, staged, name)))
-    return _numbers_of(cursor, table, [name])[0]
+    return _numbers_of(cursor, table, [name])[name]
 
 
 def _place_of(table: CallTable, staged: StagedTable, name: str) -> dict[str, sql.Composable]:
@@ -291,9 +292,7 @@ def _place_of(table: CallTable, staged: StagedTable, name: str) -> dict[str, sql
 def _partition_names(cursor: Cursor, table: CallTable, load: OpenLoad, tables: Sequence[StagedTable]) -> list[str]:
     """Return free names for partitions: their table's and first day's, and the load's where a relation has that."""
     names = [_partition_name(table, staged) for staged in tables]
-    wanted = [*names, *map(index_name, names)]
-    cursor.execute(query("taken_names"), {"schema": _schema_of(cursor, table), "names": wanted})
-    taken = {name for (name,) in cursor.fetchall()}
+    taken = _numbers_of(cursor, table, [*names, *map(index_name, names)]).keys()
     return [f"{name}_{load.load_id}" if taken & {name, index_name(name)} else name for name in names]
 
 
@@ -304,15 +303,11 @@ def _partition_name(table: CallTable, staged: StagedTable) -> str:
     return f"{table.name.encode()[:40].decode(errors='ignore')}_{staged.lower:%Y%m%d}"
 
 
-def _numbers_of(cursor: Cursor, table: CallTable, names: Sequence[str]) -> list[int]:
-    cursor.execute(query("numbers_of"), {"schema": _schema_of(cursor, table), "names": list(names)})
-    numbers = dict(cursor.fetchall())
-    return [int(numbers[name]) for name in names]
-
-
-def _schema_of(cursor: Cursor, table: CallTable) -> str:
-    """Return the name of the call table's schema as `to_regnamespace` reads it."""
-    return sql.Identifier(table.schema).as_string(cursor)
+def _numbers_of(cursor: Cursor, table: CallTable, names: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of relations beside the call table; a name that none of them has is left out."""
+    schema = sql.Identifier(table.schema).as_string(cursor)  # as `to_regnamespace` reads it
+    cursor.execute(query("numbers_of"), {"schema": schema, "names": list(names)})
+    return {name: int(number) for name, number in cursor.fetchall()}
 
 
 def _merge(

@@ -27,7 +27,7 @@ from trunkline.sources.zip_archive import ZipArchive, is_zip
 __all__ = ["Container", "Source", "each_source", "open_container", "open_source"]
 
 _SHOWN = 5  # members that a message lists
-_LONG_BYTES = 16 * 1024 * 1024  # several chunks: less is read before a thread has started
+LONG_BYTES = 16 * 1024 * 1024  # several chunks: less is read and hashed before a thread has started
 
 
 class Source:
@@ -109,7 +109,7 @@ class Source:
         """
         with _named(self.name):
             packed = self._packed() if self._hash is None or not self._stored.can_change else self._verified()
-            if self.size > _LONG_BYTES:
+            if self.size >= LONG_BYTES:
                 packed = _read_ahead(packed)
             yield from packed if self._compression is None else self._compression.decompress(packed)
 

@@ -297,13 +297,8 @@ select exists (
 -- Whether a relation of this name exists.
 select to_regclass(%(name)s) is not null
 
--- name: taken_names
--- Which of these names relations of a schema have already.
-select c.relname from pg_class c
-where c.relnamespace = to_regnamespace(%(schema)s) and c.relname = any (%(names)s)
-
 -- name: numbers_of
--- The numbers of relations of a schema, by name.
+-- The numbers of those of these names that relations of a schema have.
 select c.relname, c.oid from pg_class c
 where c.relnamespace = to_regnamespace(%(schema)s) and c.relname = any (%(names)s)
 
