@@ -17,15 +17,16 @@ from trunkline.errors import RefusedError
 from trunkline.evidence import Evidence, judge_source
 from trunkline.findings import Findings
 from trunkline.layout.header_match import left_out
+from trunkline.loading.catalog import first_days, partitions_of
 from trunkline.loading.foreseen import Foreseen, Rehearsal
 from trunkline.loading.rehearsal import (
     Rehearsed,
     finish_rehearsal,
     open_rehearsal,
-    partitions_of,
     rehearse_rows,
+    starts_of,
 )
-from trunkline.loading.staging import StagedRows, check_partition_count, partitions_there, staged_rows
+from trunkline.loading.staging import StagedRows, check_partition_count, staged_rows
 from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
 
@@ -176,7 +177,7 @@ def _judge(job: CheckJob, account: _Account) -> None:
 def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
     system, load_id = job.terms.system, job.foreseen.load_id
     open_rehearsal(cursor, job.layout, job.table if job.is_there else None, system=system, load_id=load_id)
-    there = partitions_there(cursor, job.table) | job.foreseen.starts_of(job.table)
+    there = first_days(partitions_of(cursor, job.table)) | job.foreseen.starts_of(job.table)
     framed = framed_source(job.source, job.layout)
     reading = framed.reading
     account.skip_lines, account.header = reading.dialect.skip_lines, reading.header
@@ -188,7 +189,7 @@ def _stage(cursor: Cursor, job: CheckJob, account: _Account) -> None:
 
     for block, typed, rows, costs in work_blocks(framed, job.source, job.cache, then, workers=job.workers):
         began = thread_time()
-        account.starts |= partitions_of(rows)
+        account.starts |= starts_of(rows)
         check_partition_count(account.starts, there)
         rehearse_rows(cursor, job.table, rows)
         account.add(typed, job.layout)

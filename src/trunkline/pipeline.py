@@ -53,6 +53,7 @@ from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError,
 from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm
 from trunkline.layout.header_match import left_out
+from trunkline.loading.catalog import partitions_of
 from trunkline.loading.conflicts import Conflict, reject_conflicts
 from trunkline.loading.known_blocks import StaleStageError, add_known_block
 from trunkline.loading.leftovers import discard
@@ -64,7 +65,6 @@ from trunkline.loading.staging import (
     add_rejects,
     copy_rows,
     open_stage,
-    partitions_there,
     staged_rows,
 )
 from trunkline.trailers import Counts
@@ -209,7 +209,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     with connection.cursor() as cursor:
         done = staged_blocks(cursor, load.load_id)
         left = staged_tables(cursor, load.load_id)
-        there = partitions_there(cursor, job.table)
+        partitions = partitions_of(cursor, job.table)
         earlier = earlier_blocks(cursor, job.terms)
     connection.commit()
     framed = framed_source(job.source, job.layout, earlier)
@@ -222,7 +222,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         load,
         system=job.terms.system,
         on_conflict=job.layout.on_conflict,
-        there=there,
+        partitions=partitions,
         left=left,
         left_blocks=done.keys(),
     )
@@ -352,10 +352,12 @@ def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
     """Seal the staged tables that are not sealed yet side by side, each in a transaction of its own."""
     with connection.cursor() as cursor:
         unsealed = [staged for staged in staged_tables(cursor, load.load_id) if not staged.sealed]
+        partitions = partitions_of(cursor, job.table)
     connection.commit()
 
     def work(staged: StagedTable) -> None:
-        seal_staged(job.sessions, job.table, load, staged, on_conflict=job.layout.on_conflict)
+        on_conflict = job.layout.on_conflict
+        seal_staged(job.sessions, job.table, load, staged, on_conflict=on_conflict, partitions=partitions)
 
     with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
         for _ in each(executor, work, unsealed, in_work=job.workers + BLOCKS_WAITING):

@@ -57,7 +57,9 @@ from trunkline.extraction import extract_block
 from trunkline.framing.cutting import SourceForm, frame
 from trunkline.framing.records import Damage, split_lines, split_record
 from trunkline.layout.files import load_layout
+from trunkline.loading.catalog import first_days, partitions_of
 from trunkline.loading.publishing import publish
+from trunkline.loading.sealing import seal
 from trunkline.loading.staged_tables import StagedTable, aside_table
 from trunkline.loading.staging import (
     add_block,
@@ -65,8 +67,6 @@ from trunkline.loading.staging import (
     copy_rows,
     make_staged,
     open_stage,
-    partitions_there,
-    seal,
     staged_rows,
 )
 from trunkline.loading.tables import CallTable, ensure_call_table
@@ -370,7 +370,7 @@ def _pass(cursor: Cursor, work: _Work, conflicts: dict[int, Kept], found: _Pass)
     load = begin_load(cursor, work.terms, content=None, resume_key=None, replays=load_id)
     note_reading(cursor, load.load_id, work.form)
     open_stage(cursor, table, load.load_id)
-    there = partitions_there(cursor, table)
+    partitions = partitions_of(cursor, table)
     made: dict[date | None, StagedTable] = {}
     hasher = blake3(f"rejects of load {load_id}".encode())
     pages = rejects_to_replay(cursor, load_id, work.which)
@@ -378,7 +378,7 @@ def _pass(cursor: Cursor, work: _Work, conflicts: dict[int, Kept], found: _Pass)
         hasher.update(data)
         rows = staged_rows(typed, table, first_line=0)
         missing = [start for start, _, _ in rows.runs if start not in made]
-        check_partition_count({*made, *missing}, there)
+        check_partition_count({*made, *missing}, first_days(partitions))
         made |= make_staged(cursor, table, load.load_id, missing, system=work.terms.system)
         copy_rows(cursor, table, rows, made)
         block = Block(position=position, first_byte=found.bytes, first_line=1, data=data, lines=typed.read)
@@ -395,7 +395,7 @@ def _pass(cursor: Cursor, work: _Work, conflicts: dict[int, Kept], found: _Pass)
     if check_clocks(found.proofs, layout, warn=found.doubts.append):
         note_proof(cursor, load.load_id)
     for staged in made.values():
-        seal(cursor, table, load.load_id, staged, on_conflict=layout.on_conflict)
+        seal(cursor, table, load, staged, on_conflict=layout.on_conflict, partitions=partitions)
 
     def conflicts_found(lines: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         """Give up this pass if there is a conflict; publishing asks for the bytes of conflicts only."""

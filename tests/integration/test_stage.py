@@ -9,8 +9,8 @@ from trunkline import pipeline, runner
 from trunkline.database.retrying import retrying
 from trunkline.errors import DatabaseAwayError
 from trunkline.framing.borders import BlockSizes
+from trunkline.loading import sealing
 from trunkline.loading import stage as stage_module
-from trunkline.loading import staging
 
 DAYS = [[record(number, day=day) for number in range(200)] for day in range(1, 9)]
 ORDERED = [line for day in DAYS for line in day]
@@ -48,7 +48,7 @@ def reopened(monkeypatch):
 
     def note(cursor, load_id, staged):
         found.append(staged.relation)
-        staging.reopen(cursor, load_id, staged)
+        sealing.reopen(cursor, load_id, staged)
 
     monkeypatch.setattr(stage_module, "reopen", note)
     return found

@@ -14,7 +14,7 @@ from trunkline.database.connection import connect
 from trunkline.database.retrying import retrying
 from trunkline.database.schema import migrate
 from trunkline.loading import joint as joint_module
-from trunkline.loading import staging
+from trunkline.loading import sealing
 from trunkline.progress import Watch
 from trunkline.servers import open_servers
 from trunkline.settings.resolution import Settings
@@ -108,7 +108,7 @@ def test_days_that_come_back_are_opened_again(database_url, other_url, tmp_path,
 
     def note_and_drop(cursor, staged):
         opened.append(staged.relation)
-        staging.drop_index(cursor, staged)
+        sealing.drop_index(cursor, staged)
 
     monkeypatch.setattr(joint_module, "drop_index", note_and_drop)
     days = [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 2, 2, 2, 2, 6, 6]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from psycopg2 import sql
 
 from trunkline.database.queries import Queries
+from trunkline.loading.expressions import same_key
 from trunkline.loading.rehearsal import ASIDE, REPEATS, STAGED
-from trunkline.loading.staging import same_key
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:

@@ -20,32 +20,13 @@ from trunkline.books.writing import Content, OpenLoad, Terms, check_terms, close
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError
-from trunkline.loading.publishing import (
-    Partition,
-    add_partition,
-    attach,
-    is_replicated,
-    named_measures,
-    oid_of,
-    overlap,
-    partitions_of,
-)
+from trunkline.loading.catalog import Partition, first_days, is_replicated, oid_of, overlap, partitions_of
+from trunkline.loading.expressions import named_measures, summed
+from trunkline.loading.publishing import add_partition, attach
+from trunkline.loading.sealing import analyze, drop_index, hurry_sealing, index, watch
 from trunkline.loading.stage import MOST_REOPENED
 from trunkline.loading.staged_tables import StagedTable, aside_table, drop_stage
-from trunkline.loading.staging import (
-    analyze,
-    check_partition_count,
-    copy_rows,
-    drop_index,
-    hurry_sealing,
-    in_runs,
-    index,
-    make_staged,
-    partitions_there,
-    starts_in,
-    summed,
-    watch,
-)
+from trunkline.loading.staging import check_partition_count, copy_rows, in_runs, make_staged, starts_in
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
@@ -75,7 +56,7 @@ class JointStage:
         self._cursor = cursor
         self._table = table
         self._system = system
-        self._there = partitions_there(cursor, table)
+        self._there = first_days(partitions_of(cursor, table))
         self._staged: dict[date | None, StagedTable] = {}
         self._waiting: list[tuple[JointLoad, pa.RecordBatch]] = []
         self._sealed: set[date | None] = set()

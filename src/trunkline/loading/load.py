@@ -44,7 +44,9 @@ from trunkline.findings import Findings
 from trunkline.frames import as_csv, source_lines, typed_batch
 from trunkline.framing.cutting import SourceForm
 from trunkline.layout.files import load_layout
+from trunkline.loading.catalog import first_days, partitions_of
 from trunkline.loading.publishing import UnchangedError, publish
+from trunkline.loading.sealing import seal
 from trunkline.loading.staging import (
     add_block,
     check_partition_count,
@@ -52,8 +54,6 @@ from trunkline.loading.staging import (
     copy_rows,
     make_staged,
     open_stage,
-    partitions_there,
-    seal,
     staged_rows,
     starts_in,
 )
@@ -212,7 +212,8 @@ def _stage(
     load_id = opened.load_id
     open_stage(cursor, table, load_id)
     starts = starts_in(typed.batch, table)
-    check_partition_count(starts, partitions_there(cursor, table))
+    partitions = partitions_of(cursor, table)
+    check_partition_count(starts, first_days(partitions))
     staged = make_staged(cursor, table, load_id, sorted(starts, key=str), system=layout.system or "")
     for part in _slices(typed):
         rows = staged_rows(part, table, first_line=0)
@@ -222,7 +223,7 @@ def _stage(
     counted = replace(typed, rejects=_placeholders(len(kept)))
     add_block(cursor, load_id, whole, counted, identity="", totals=typed_totals(typed.batch, layout))
     for each in staged.values():
-        seal(cursor, table, load_id, each, on_conflict=layout.on_conflict)
+        seal(cursor, table, opened, each, on_conflict=layout.on_conflict, partitions=partitions)
 
 
 def _slices(typed: TypedBlock) -> Iterator[TypedBlock]:

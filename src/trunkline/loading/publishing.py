@@ -7,14 +7,13 @@ commit, while readers go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
-from psycopg2.errors import LockNotAvailable
+from psycopg2.errors import LockNotAvailable, UniqueViolation
 
 from trunkline.books.sequences import forget_replaced, note_name, note_numbers
 from trunkline.books.settling import settle_read_again
@@ -32,8 +31,26 @@ from trunkline.books.writing import (
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, RefusedError
+from trunkline.loading.catalog import is_replicated, oid_of, partitions_of, relations_of
+from trunkline.loading.comparing import (
+    compare,
+    compare_repeats,
+    compared_calls,
+    count_twins,
+    forget_comparison,
+    insert_compared,
+    states_of,
+    twins_of_staged,
+)
 from trunkline.loading.conflicts import Conflict, count_conflicts, each_conflict, reject_conflicts
-from trunkline.loading.known_blocks import check_known_blocks, count_set_aside, note_known_twins, settle_known_blocks
+from trunkline.loading.expressions import named_measures
+from trunkline.loading.known_blocks import (
+    check_known_blocks,
+    count_set_aside,
+    note_known_twins,
+    settle_known_blocks,
+)
+from trunkline.loading.sealing import index_name, make_attachable
 from trunkline.loading.staged_tables import (
     STAGING_SCHEMA,
     StagedTable,
@@ -42,7 +59,7 @@ from trunkline.loading.staged_tables import (
     repeats_table,
     staged_tables,
 )
-from trunkline.loading.staging import BOUNDS_CHECK, index_name, measures, no_defaults, same_key
+from trunkline.loading.staging import BOUNDS_CHECK, no_defaults
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
@@ -80,15 +97,6 @@ class TooManyRejectsError(RefusedError):
         super().__init__(message, hint=hint)
         self.conflicts = tuple(conflicts)
         self.left_out = left_out
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Partition:
-    """A partition of the call table, as it is: bounds None where the call table is not partitioned."""
-
-    oid: int
-    lower: datetime | None
-    upper: datetime | None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -199,52 +207,79 @@ def _place(
 ) -> _Outcome:
     """Attach each staged table whose partition does not exist; merge the others.  Note the numbers of their calls."""
 
-    def note(staged: StagedTable) -> None:
+    def note(staged: StagedTable, calls: sql.Composable) -> None:
         aside = aside_table(load.load_id)
-        note_numbers(cursor, load.load_id, sequence, staged=staged.identifier, aside=aside, event_time=table.event_time)
+        note_numbers(cursor, load.load_id, sequence, staged=calls, aside=aside, event_time=table.event_time)
 
     outcome = _Outcome()
     partitions = partitions_of(cursor, table)
     merge = partial(_merge, cursor, table, load, on_conflict=on_conflict, sequence=sequence, outcome=outcome)
     attachable = table.is_partitioned and not is_replicated(cursor, table)
     new: list[StagedTable] = []
-    for staged in staged_tables(cursor, load.load_id):
-        touched = [p for p in partitions if overlap(p, staged)]
-        if touched or not table.is_partitioned:
+    tables = staged_tables(cursor, load.load_id)
+    touched = {staged.relation: relations_of(cursor, table, partitions, staged) for staged in tables}
+    compared = _insert_compared(cursor, table, load, tables, touched, on_conflict=on_conflict)
+    for staged in tables:
+        if staged in compared:
+            outcome.relations.update(touched[staged.relation])
+            note(staged, compared_calls(table, load.load_id, staged))
+        elif touched[staged.relation]:
             outcome.replaced += merge(staged)
-            outcome.relations.update(p.oid for p in touched)
-            note(staged)
+            outcome.relations.update(touched[staged.relation])
+            note(staged, staged.identifier)
         elif attachable:
-            note(staged)
+            note(staged, staged.identifier)
             new.append(staged)
         else:
             outcome.relations.add(add_partition(cursor, table, load, staged))
             merge(staged)
-            note(staged)
+            note(staged, staged.identifier)
     outcome.relations.update(attach(cursor, table, load, new))
     if not table.is_partitioned:
         outcome.relations.add(oid_of(cursor, table.qualified))
     return outcome
 
 
-def partitions_of(cursor: Cursor, table: CallTable) -> list[Partition]:
-    """Return the partitions that the call table has."""
-    cursor.execute(query("partitions"), {"call_table": table.qualified})
-    return [Partition(oid=oid, lower=lower, upper=upper) for oid, _, _, lower, upper in cursor.fetchall()]
+def _insert_compared(
+    cursor: Cursor,
+    table: CallTable,
+    load: OpenLoad,
+    tables: Sequence[StagedTable],
+    touched: Mapping[str, Sequence[int]],
+    *,
+    on_conflict: str,
+) -> Sequence[StagedTable]:
+    """
+    Insert the new calls of those tables whose early comparison stands, and return these tables.
 
+    Of the others that were compared it is forgotten; one whose partitions are gone is made ready to be attached.
+    """
+    early = [staged for staged in tables if staged.compared_with is not None]
+    if not early:
+        return ()
+    states = states_of(cursor, load.load_id, {staged.relation: touched[staged.relation] for staged in early})
+    standing = [staged for staged in early if states[staged.relation] == staged.compared_with]
 
-def overlap(partition: Partition, staged: StagedTable) -> bool:
-    """Tell whether calls of a staged table may belong into a partition."""
-    if partition.lower is None or partition.upper is None or staged.lower is None or staged.upper is None:
-        return True
-    return partition.lower < staged.upper and staged.lower < partition.upper
+    def forget(stale: Sequence[StagedTable]) -> None:
+        for staged in stale:
+            forget_comparison(cursor, load.load_id, staged)
+            if not touched[staged.relation]:
+                make_attachable(cursor, table, load.load_id, staged, on_conflict=on_conflict)
 
-
-def is_replicated(cursor: Cursor, table: CallTable) -> bool:
-    """Tell whether the table is in a logical publication: rows of attached tables do not reach subscribers."""
-    cursor.execute(query("is_published_table"), {"call_table": table.qualified})
-    row = cursor.fetchone()
-    return bool(row and row[0])
+    forget([staged for staged in early if staged not in standing])
+    cursor.execute("savepoint before_insert")
+    try:
+        complete = insert_compared(cursor, table, load.load_id, standing)
+    except UniqueViolation:
+        complete = False
+    if not complete:  # somebody inserted such calls by hand since, which the books do not notice
+        cursor.execute("rollback to savepoint before_insert")
+        forget(standing)
+        return ()
+    for staged in standing:
+        twins = twins_of_staged(table, load.load_id, staged)
+        compare_repeats(cursor, table, twins, repeats=repeats_table(load.load_id), on_conflict=on_conflict)
+    return standing
 
 
 def attach(cursor: Cursor, table: CallTable, load: OpenLoad, tables: Sequence[StagedTable]) -> list[int]:
@@ -321,7 +356,7 @@ def _merge(
     outcome: _Outcome,
 ) -> int:
     """Insert the calls that the call table does not have; return how many it had replaced."""
-    twins = twins_of(table, staged.identifier, aside_table(load.load_id), _bounds(table, staged))
+    twins = twins_of_staged(table, load.load_id, staged)
     compare(cursor, table, twins, repeats=repeats_table(load.load_id), on_conflict=on_conflict)
     replaced = 0
     if on_conflict == "replace":
@@ -344,65 +379,9 @@ def _merge(
     return replaced
 
 
-def twins_of(
-    table: CallTable, staged: sql.Identifier, aside: sql.Identifier, bounds: sql.Composable
-) -> dict[str, sql.Composable]:
-    """Return what names staged calls, the calls of the same key in the table, and where they are noted."""
-    return {
-        "aside": aside,
-        "staged": staged,
-        "table": table.identifier,
-        "same_key": same_key(table, "s", "k"),
-        "bounds": bounds,
-    }
-
-
-def compare(
-    cursor: Cursor, table: CallTable, twins: dict[str, sql.Composable], *, repeats: sql.Identifier, on_conflict: str
-) -> None:
-    """Note the staged calls whose key the call table has already, and what that means for their repeats."""
-    values = {
-        "s_values": identifiers(table.value_columns, "s"),
-        "k_values": identifiers(table.value_columns, "k"),
-    }
-    cursor.execute(
-        query("compare_with_table", **twins, **values, **measures(table, "s")),
-        {"on_conflict": on_conflict},
-    )
-    if on_conflict != "replace" and _has_any(cursor, repeats):
-        cursor.execute(
-            query("compare_repeats", repeats=repeats, **twins, **values),
-            {"on_conflict": on_conflict},
-        )
-
-
-def _has_any(cursor: Cursor, relation: sql.Identifier) -> bool:
-    cursor.execute(query("has_any", relation=relation))
-    row = cursor.fetchone()
-    return bool(row and row[0])
-
-
 def _counted(cursor: Cursor) -> tuple[int, list[int]]:
     row = cursor.fetchone()
     return (0, []) if row is None else (int(row[0]), list(row[1]))
-
-
-def _bounds(table: CallTable, staged: StagedTable) -> sql.Composable:
-    """Return the condition that lets the planner leave out the other partitions."""
-    if staged.lower is None:
-        return sql.SQL("true")
-    return sql.SQL("k.{time} >= {lower} and k.{time} < {upper}").format(
-        time=sql.Identifier(str(table.event_time)),
-        lower=sql.Literal(staged.lower),
-        upper=sql.Literal(staged.upper),
-    )
-
-
-def named_measures(table: CallTable) -> sql.Composed:
-    """Return currency, duration_s and cost of inserted calls, by these names."""
-    return sql.SQL(", ").join(
-        sql.SQL("{} as {}").format(value, sql.Identifier(name)) for name, value in measures(table, None).items()
-    )
 
 
 def _check_rejects(cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | None) -> None:
@@ -444,7 +423,11 @@ def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Cont
         cursor,
         load,
         content,
-        set_aside=(duplicates + known, duplicates_in_source + known_in_source, conflicts),
+        set_aside=(
+            duplicates + count_twins(cursor, load.load_id) + known,
+            duplicates_in_source + known_in_source,
+            conflicts,
+        ),
         replaced=outcome.replaced,
     )
     settle_read_again(cursor, load.load_id)
@@ -453,12 +436,3 @@ def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Cont
 def _three(rows: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
     first, second, third = rows[0]
     return int(first), int(second), int(third)
-
-
-def oid_of(cursor: Cursor, qualified: str) -> int:
-    """Return the number of a relation."""
-    cursor.execute("select %s::regclass::oid", (qualified,))
-    row = cursor.fetchone()
-    if row is None:
-        raise DatabaseError(f"{qualified} is not there")
-    return int(row[0])

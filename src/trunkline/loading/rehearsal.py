@@ -17,9 +17,11 @@ from psycopg2 import sql
 
 from trunkline.books.account import Totals
 from trunkline.database.queries import Queries
-from trunkline.loading.publishing import compare, twins_of
+from trunkline.loading.comparing import compare, twins_of
+from trunkline.loading.expressions import measures
+from trunkline.loading.sealing import analyze, settle_source
 from trunkline.loading.staged_tables import StagedTable
-from trunkline.loading.staging import StagedRows, analyze, copy_rows, fill_in, measures, settle_source
+from trunkline.loading.staging import StagedRows, copy_rows, fill_in
 from trunkline.loading.tables import CallTable, column_definitions, identifiers, planned_call_table
 
 if TYPE_CHECKING:
@@ -149,6 +151,6 @@ def bounds_of(cursor: Cursor, table: CallTable, reloads: Sequence[int] = ()) -> 
     return sql.SQL(" and ").join(conditions)
 
 
-def partitions_of(rows: StagedRows) -> set[date | None]:
+def starts_of(rows: StagedRows) -> set[date | None]:
     """Return the first days of the partitions that these rows fall into."""
     return {start for start, _, _ in rows.runs}

@@ -13,7 +13,9 @@ from threading import Condition
 from typing import TYPE_CHECKING
 
 from trunkline.books.writing import hold_load
-from trunkline.loading.staging import check_partition_count, hurry_sealing, make_staged, reopen, seal
+from trunkline.loading.catalog import Partition, first_days
+from trunkline.loading.sealing import hurry_sealing, reopen, seal
+from trunkline.loading.staging import check_partition_count, make_staged
 
 if TYPE_CHECKING:
     from trunkline.books.writing import OpenLoad
@@ -56,7 +58,7 @@ class Stage:
         *,
         system: str,
         on_conflict: str,
-        there: set[date],
+        partitions: Sequence[Partition],
         left: Sequence[StagedTable],
         left_blocks: Collection[int],
     ) -> None:
@@ -64,7 +66,7 @@ class Stage:
         Take up the staging of a load.
 
         Args:
-            there: First days of the call table's partitions.
+            partitions: Those that the call table has.
             left: Staged tables of earlier attempts, filled by *left_blocks*.
         """
         self._sessions = sessions
@@ -72,7 +74,8 @@ class Stage:
         self._load = load
         self._system = system
         self._on_conflict = on_conflict
-        self._there = there
+        self._partitions = partitions
+        self._there = first_days(partitions)
         self._tables = {
             None if staged.lower is None else staged.lower.date(): _Filled(
                 staged=staged,
@@ -161,7 +164,14 @@ class Stage:
     def _seal(self, filled: _Filled) -> None:
         state = _State.FILLING
         try:
-            seal_staged(self._sessions, self._table, self._load, filled.staged, on_conflict=self._on_conflict)
+            filled.staged = seal_staged(
+                self._sessions,
+                self._table,
+                self._load,
+                filled.staged,
+                on_conflict=self._on_conflict,
+                partitions=self._partitions,
+            )
             state = _State.SEALED
         finally:
             with self._changed:
@@ -169,11 +179,20 @@ class Stage:
                 self._changed.notify_all()
 
 
-def seal_staged(sessions: Sessions, table: CallTable, load: OpenLoad, staged: StagedTable, *, on_conflict: str) -> None:
-    """Seal a staged table in a transaction of its own."""
+def seal_staged(
+    sessions: Sessions,
+    table: CallTable,
+    load: OpenLoad,
+    staged: StagedTable,
+    *,
+    on_conflict: str,
+    partitions: Sequence[Partition],
+) -> StagedTable:
+    """Seal a staged table in a transaction of its own, and return it as it is then."""
     with sessions.borrow() as connection:
         with connection.cursor() as cursor:
             hurry_sealing(cursor)
             hold_load(cursor, load)
-            seal(cursor, table, load.load_id, staged, on_conflict=on_conflict)
+            sealed = seal(cursor, table, load, staged, on_conflict=on_conflict, partitions=partitions)
         connection.commit()
+    return sealed

@@ -23,12 +23,23 @@ STAGING_SCHEMA = "trunkline_staging"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagedTable:
-    """A staged table: its name in the staging schema, its partition's bounds (None: not partitioned), and if sealed."""
+    """
+    A staged table of a load.
+
+    Attributes:
+        relation: Its name in the staging schema.
+        lower, upper: Its partition's bounds; None: the call table is not partitioned.
+        sealed: It is ready to be published.
+        compared_with: If it was compared early, what the books said of the partitions then; it has no index.
+        all_new: Of a compared one: none of its calls was there.
+    """
 
     relation: str
     lower: datetime | None
     upper: datetime | None
     sealed: bool = False
+    compared_with: str | None = None
+    all_new: bool = False
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -54,8 +65,10 @@ def staged_tables(cursor: Cursor, load_id: int) -> list[StagedTable]:
     """Return the staged tables of a load, in order of time."""
     cursor.execute(query("staged_tables"), {"load_id": load_id})
     return [
-        StagedTable(relation=relation, lower=lower, upper=upper, sealed=sealed)
-        for relation, lower, upper, sealed in cursor.fetchall()
+        StagedTable(
+            relation=relation, lower=lower, upper=upper, sealed=sealed, compared_with=compared_with, all_new=all_new
+        )
+        for relation, lower, upper, sealed, compared_with, all_new in cursor.fetchall()
     ]
 
 

@@ -1,7 +1,6 @@
 """Stage: a load's calls on their way into the call table, in tables of the load's own that readers do not see.
 
 Each block is copied and accounted for in one transaction, so that a crash loses at most the blocks in work.
-Once its blocks are there, a staged table is sealed: settled, indexed, summed and analyzed, ready to be attached.
 """
 
 from __future__ import annotations
@@ -15,14 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg2 import errors as pg_errors
 from psycopg2 import sql
 
 from trunkline.database.queries import Queries
 from trunkline.errors import RefusedError
 from trunkline.loading.copy_format import CopyStream, copy_options, encode_copy
 from trunkline.loading.partitions import Days, partition_bounds, partition_starts
-from trunkline.loading.staged_tables import STAGING_SCHEMA, StagedTable, aside_table, repeats_table, staged_name
+from trunkline.loading.staged_tables import (
+    StagedTable,
+    aside_table,
+    repeats_table,
+    staged_name,
+)
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:
@@ -237,12 +240,6 @@ def copy_rejects(
     cursor.copy_expert(statement, CopyStream(encode_copy(batch)), size=COPY_CHUNK_BYTES)
 
 
-def partitions_there(cursor: Cursor, table: CallTable) -> set[date]:
-    """Return the first days of the call table's partitions."""
-    cursor.execute(query("partitions"), {"call_table": table.qualified})
-    return {lower.date() for _, _, _, lower, _ in cursor.fetchall() if lower is not None}
-
-
 def check_partition_count(starts: set[date | None], there: set[date]) -> None:
     """
     Refuse a load that would make too many partitions.
@@ -257,143 +254,3 @@ def check_partition_count(starts: set[date | None], there: set[date]) -> None:
             f"expected at most {MOST_NEW_PARTITIONS}",
             hint='check the date format of the layout, or choose wider partitions (partition = "month")',
         )
-
-
-def hurry_sealing(cursor: Cursor) -> None:
-    """Sort indexes in memory and sample little, until the caller's transaction ends."""
-    # A hundredth of the usual sample, 300 calls: a tenth took as long as the index of a day of 20,000 calls, a
-    # thirtieth a fifth of it.  Autovacuum looks closer soon after the table is attached.
-    cursor.execute("set local maintenance_work_mem = '128MB'; set local default_statistics_target = 1")
-
-
-def seal(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable, *, on_conflict: str) -> None:
-    """
-    Make a staged table ready to be published, in the caller's transaction.
-
-    Calls whose key came more than once in the source are set aside only where the unique index says so:
-    looking for them without need costs more than the index (1.6 to 3.9 s per 2,000,000 calls).
-    """
-    cursor.execute("savepoint before_index")
-    try:
-        index(cursor, table, staged)
-    except pg_errors.UniqueViolation:
-        cursor.execute("rollback to savepoint before_index")
-        settle_source(
-            cursor,
-            table,
-            staged.identifier,
-            aside=aside_table(load_id),
-            repeats=repeats_table(load_id),
-            on_conflict=on_conflict,
-        )
-        index(cursor, table, staged)
-    watch(cursor, staged)
-    sum_up(cursor, table, load_id, staged)
-    analyze(cursor, table, staged)
-    cursor.execute(query("mark_sealed"), {"load_id": load_id, "relation": staged.relation})
-
-
-def reopen(cursor: Cursor, load_id: int, staged: StagedTable) -> None:
-    """Take back what made a staged table ready, all but the calls that were set aside: more calls come into it."""
-    names = {"load_id": load_id, "relation": staged.relation}
-    cursor.execute(query("mark_open"), names)
-    cursor.execute(query("drop_sums"), names)
-    drop_index(cursor, staged)
-
-
-def drop_index(cursor: Cursor, staged: StagedTable) -> None:
-    """Take the index and the trigger from a sealed table."""
-    index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
-    cursor.execute(query("drop_index", index=index))
-    cursor.execute(query("forget_no_change", table=staged.identifier))
-
-
-def analyze(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
-    """Let the planner know what was staged."""
-    cursor.execute(query("analyze_relation", relation=staged.identifier, columns=identifiers(table.value_columns)))
-
-
-def sum_up(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable) -> None:
-    """Sum a staged table into the books' side of the balance, in groups, twice as slow, only where needed."""
-    names = {"staged": staged.identifier, **summed(table, "s")}
-    values = {"load_id": load_id, "relation": staged.relation}
-    cursor.execute(query("sum_one_currency", **names), values)
-    if not cursor.rowcount:
-        cursor.execute(query("sum_staged", **names), values)
-
-
-def watch(cursor: Cursor, staged: StagedTable) -> None:
-    """Have changes noticed once a staged table is a partition: the parent's trigger does not fire for its name."""
-    if staged.lower is not None:
-        cursor.execute(query("forget_on_change", table=staged.identifier))
-
-
-def index_name(relation: str) -> str:
-    """Return the name of the unique index of a staged table or a partition."""
-    return f"{relation}_key"
-
-
-def index(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
-    """Build the unique index of a staged table; fails where two calls have one key."""
-    cursor.execute(
-        query(
-            "index_staged",
-            name=sql.Identifier(index_name(staged.relation)),
-            staged=staged.identifier,
-            key_columns=identifiers(table.key_columns),
-        )
-    )
-
-
-def settle_source(
-    cursor: Cursor,
-    table: CallTable,
-    staged: sql.Identifier,
-    *,
-    aside: sql.Identifier,
-    repeats: sql.Identifier,
-    on_conflict: str,
-) -> None:
-    """Move calls whose key came more than once in the source from *staged* to *repeats*, noted in *aside*."""
-    cursor.execute(
-        query(
-            "settle_source",
-            staged=staged,
-            aside=aside,
-            repeats=repeats,
-            key_columns=identifiers(table.key_columns),
-            s_key_columns=identifiers(table.key_columns, "s"),
-            same_key=same_key(table, "s", "r"),
-            s_values=identifiers(table.value_columns, "s"),
-            k_values=identifiers(table.value_columns, "k"),
-            direction=sql.SQL("desc" if on_conflict == "replace" else "asc"),
-            **measures(table, "s"),
-        ),
-        {"on_conflict": on_conflict},
-    )
-
-
-def same_key(table: CallTable, left: str, right: str) -> sql.Composed:
-    """Return the condition that two aliases name the same call."""
-    return sql.SQL(" and ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in table.key_columns
-    )
-
-
-def measures(table: CallTable, alias: str | None) -> dict[str, sql.Composable]:
-    """Return currency, duration_s and cost as SQL, with stand-ins where the table has no such column."""
-    stand_ins = {"currency": "''", "duration_s": "0", "cost": "0"}
-    return {name: _measure(table, alias, name, stand_in) for name, stand_in in stand_ins.items()}
-
-
-def summed(table: CallTable, alias: str) -> dict[str, sql.Composable]:
-    """Return the same to be summed, where a NULL needs no stand-in."""
-    plain = {name: sql.Identifier(alias, name) for name in ("duration_s", "cost") if name in table.value_columns}
-    return measures(table, alias) | plain
-
-
-def _measure(table: CallTable, alias: str | None, name: str, stand_in: str) -> sql.Composable:
-    if name not in table.value_columns:
-        return sql.SQL(stand_in)
-    column = sql.Identifier(alias, name) if alias else sql.Identifier(name)
-    return sql.SQL("coalesce({}, {})").format(column, sql.SQL(stand_in))

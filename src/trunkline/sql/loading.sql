@@ -182,7 +182,7 @@ create table if not exists {aside} (
 
 -- name: staged_tables
 -- The staged tables of a load, in order of time.
-select relation, lower, upper, sealed from trunkline.staged where load_id = %(load_id)s order by lower nulls first, relation
+select relation, lower, upper, sealed, compared_with, all_new from trunkline.staged where load_id = %(load_id)s order by lower nulls first, relation
 
 -- name: drop_relations
 -- Drop staged tables.
@@ -190,12 +190,17 @@ drop table if exists {relations}
 
 -- name: forget_staging
 -- Forget what was registered of a load's staging.
-with gone as (delete from trunkline.staged where load_id = %(load_id)s)
+with gone as (delete from trunkline.staged where load_id = %(load_id)s),
+twins as (delete from trunkline.staged_twins where load_id = %(load_id)s)
 delete from trunkline.staged_sums where load_id = %(load_id)s
 
 -- name: index_staged
 -- The index that the call table asks for; fails where two calls of the source have one key.
 create unique index {name} on {staged} ({key_columns})
+
+-- name: has_repeats
+-- Whether two calls of a staged table have one key.
+select exists (select from {staged} group by {key_columns} having count(*) > 1)
 
 -- name: settle_source
 -- Set calls aside whose key came more than once in the source; equal values are a duplicate, others a conflict.
@@ -253,11 +258,12 @@ group by 1, 3
 
 -- name: mark_sealed
 -- A staged table is ready to be published.
-update trunkline.staged set sealed = true where load_id = %(load_id)s and relation = %(relation)s
+update trunkline.staged set sealed = true, compared_with = %(compared_with)s, all_new = %(all_new)s
+where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: mark_open
--- A staged table is not ready after all: more calls come.
-update trunkline.staged set sealed = false where load_id = %(load_id)s and relation = %(relation)s
+-- A staged table is not ready after all: more calls come, or what it was compared with is not as it was.
+update trunkline.staged set sealed = false, compared_with = null where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: drop_index
 -- Drop the index of a staged table that is filled again.
@@ -352,7 +358,7 @@ from (
     from {staged} s join {table} k on {same_key}
     where {bounds}
 ) twin
-where not (differs and %(on_conflict)s = 'replace')
+where {which}
 
 -- name: has_any
 -- Whether a table has rows.
@@ -383,9 +389,79 @@ with gone as (
 )
 select count(*), coalesce(array_agg(distinct tableoid), '{{}}'::oid[]) from gone
 
+-- name: states_of
+-- What the books say of the calls in these relations, in a few letters for each name; null where they cannot say what
+-- becomes of them.  Each load that brings calls adds itself; whatever takes calls out or changes them, by hand too, takes
+-- all loads away, and none comes back.  Nor can they say it where this load has blocks that are known: what repeats a
+-- record of one of these has to be told from what repeats another source's, one by one.
+select t.name,
+    case when count(*) = count(p.load_id)
+        and not exists (select from trunkline.blocks where load_id = %(load_id)s and known_from is not null)
+    then md5(string_agg(
+        format('%%s %%s %%s', t.relation, pg_relation_filenode(t.relation), p.load_id), ',' order by t.relation, p.load_id
+    )) end
+from unnest(%(names)s::text[], %(relations)s::oid[]) t (name, relation)
+    left join trunkline.load_partitions p on p.relation = t.relation
+group by t.name
+
+-- name: sum_compared
+-- Sum staged calls by what the call table has already: twins with equal values, how many there are with others, and what
+-- is new.  OFFSET keeps the planner from comparing the values anew for each sum.
+with compared as (
+    select currency,
+        count(*) filter (where not differs) as twins,
+        coalesce(sum(duration_s) filter (where not differs), 0) as twins_duration_s,
+        coalesce(sum(cost) filter (where not differs), 0) as twins_cost,
+        count(*) filter (where differs) as differing,
+        count(*) filter (where differs is null) as new,
+        coalesce(sum(duration_s) filter (where differs is null), 0) as new_duration_s,
+        coalesce(sum(cost) filter (where differs is null), 0) as new_cost
+    from (
+        select case when k.record_key is not null then row({s_values}) is distinct from row({k_values}) end as differs,
+            {currency} as currency, {duration_s} as duration_s, {cost} as cost
+        from {staged} s left join {table} k on {same_key} and {bounds}
+        offset 0
+    ) each_call
+    group by currency
+),
+noted_twins as (
+    insert into trunkline.staged_twins (load_id, relation, currency, calls, duration_s, cost, differing)
+    select %(load_id)s, %(relation)s, currency, twins, twins_duration_s, twins_cost, differing
+    from compared where twins + differing > 0
+),
+noted_new as (
+    insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
+    select %(load_id)s, %(relation)s, currency, new, new_duration_s, new_cost
+    from compared where new > 0
+)
+select coalesce(sum(twins), 0), coalesce(sum(differing), 0) from compared
+
+-- name: count_twins
+-- How many calls of a load's compared tables were there already, with equal values.
+select coalesce(sum(calls), 0) from trunkline.staged_twins where load_id = %(load_id)s
+
+-- name: insert_all
+-- Insert staged calls none of which the call table has.
+insert into {table} ({columns}) select {columns} from {staged}
+
+-- name: insert_new
+-- Insert the staged calls that the call table does not have.
+insert into {table} ({columns})
+select {s_columns} from {staged} s
+where not exists (select from {table} k where {same_key} and {bounds})
+
+-- name: new_calls
+-- How many calls of these staged tables are new, as far as they were compared.
+select coalesce(sum(calls), 0) from trunkline.staged_sums where load_id = %(load_id)s and relation = any (%(relations)s)
+
 -- name: drop_sums
 -- Forget the sums of a staged table: more calls come into it, or it is merged, and what was inserted counts.
+with twins as (delete from trunkline.staged_twins where load_id = %(load_id)s and relation = %(relation)s)
 delete from trunkline.staged_sums where load_id = %(load_id)s and relation = %(relation)s
+
+-- name: forget_differing
+-- Forget which calls of a staged table have other values than the call table.
+delete from {aside} a using {staged} s where not a.in_source and a.source_line = s.source_line
 
 -- name: merge_staged
 -- Insert the staged calls that the call table does not have, and sum what was inserted.  What is set aside would say it,
@@ -486,11 +562,18 @@ twins as (
         coalesce(sum(cost) filter (where kind = 'duplicate'), 0),
         coalesce(sum(cost) filter (where kind = 'conflict'), 0)
     from {aside} group by currency
+),
+summed as (
+    select 'duration_s' as measure, '' as currency, coalesce(sum(duration_s), 0) as duplicates
+    from trunkline.staged_twins where load_id = %(load_id)s
+    union all
+    select 'cost', currency, sum(cost) from trunkline.staged_twins where load_id = %(load_id)s group by currency
 )
 insert into trunkline.totals (load_id, measure, currency, typed, loaded, duplicates, conflicts)
 select %(load_id)s, measure, currency, coalesce(t.amount, 0), coalesce(l.amount, 0),
-    coalesce(w.duplicates, 0) + coalesce(t.known, 0), coalesce(w.conflicts, 0)
+    coalesce(w.duplicates, 0) + coalesce(s.duplicates, 0) + coalesce(t.known, 0), coalesce(w.conflicts, 0)
 from typed t full join loaded l using (measure, currency) full join twins w using (measure, currency)
+    full join summed s using (measure, currency)
 
 -- name: link_rejects
 -- Point rejects at the first reject of the same bytes.

@@ -158,7 +158,9 @@ create table trunkline.staged (
     relation text not null,  -- name in schema trunkline_staging
     lower timestamptz,  -- bounds of the partition; null: not partitioned
     upper timestamptz,
-    sealed boolean not null default false,  -- indexed, settled and summed: ready to be published
+    sealed boolean not null default false,  -- settled, summed, and indexed or compared: ready to be published
+    compared_with text,  -- the state of the partitions that it was compared with; null: not compared yet
+    all_new boolean not null default false,  -- of a compared one: none of its calls was there
     primary key (load_id, relation)
 );
 
@@ -170,6 +172,18 @@ create table trunkline.staged_sums (
     calls bigint not null,
     duration_s numeric not null,
     cost numeric not null,
+    primary key (load_id, relation, currency)
+);
+
+-- What SQL found of compared staged tables to be there already, by currency; read by the publishing transaction.
+create table trunkline.staged_twins (
+    load_id bigint not null references trunkline.loads (id) on delete cascade,
+    relation text not null,
+    currency text not null,
+    calls bigint not null,  -- with equal values: duplicates
+    duration_s numeric not null,
+    cost numeric not null,
+    differing bigint not null,  -- with other values: noted one by one
     primary key (load_id, relation, currency)
 );
 

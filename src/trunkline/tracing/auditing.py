@@ -14,8 +14,8 @@ from psycopg2 import sql
 
 from trunkline.database.connection import transaction
 from trunkline.database.queries import Queries
+from trunkline.loading.expressions import measures
 from trunkline.loading.publishing import take_turn
-from trunkline.loading.staging import measures
 from trunkline.loading.tables import CallTable
 from trunkline.tracing.findings import MOST_EXAMPLES, Disagreement, Findings
 

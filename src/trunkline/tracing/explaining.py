@@ -19,8 +19,9 @@ from trunkline.database.connection import transaction
 from trunkline.database.queries import Queries
 from trunkline.errors import SourceError, TrunklineError, UsageError
 from trunkline.layout.files import load_layout
+from trunkline.loading.expressions import same_key
 from trunkline.loading.rehearsal import STAGED, bounds_of, open_rehearsal, rehearse_rows
-from trunkline.loading.staging import same_key, staged_rows
+from trunkline.loading.staging import staged_rows
 from trunkline.loading.tables import CallTable, find_call_table, identifiers, planned_call_table
 from trunkline.runner import layout_in_force
 from trunkline.sources.naming import shown

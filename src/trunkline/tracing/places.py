@@ -14,8 +14,8 @@ from psycopg2 import sql
 
 from trunkline.books.account import format_amount, whole_or_text
 from trunkline.database.queries import Queries
+from trunkline.loading.expressions import measures, same_key
 from trunkline.loading.rehearsal import STAGED, bounds_of
-from trunkline.loading.staging import measures, same_key
 from trunkline.loading.tables import CallTable, identifiers
 from trunkline.tracing.findings import MOST_EXAMPLES, Disagreement, Findings
 
