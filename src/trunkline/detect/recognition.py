@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline.detect.first_rows import Row, read_first_rows
+from trunkline.detect.preselection import least_and_most, may_fit
 from trunkline.detect.proposal import has_header
 from trunkline.detect.shapes import fits
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
-from trunkline.layout.files import builtin_layouts
+from trunkline.layout.files import builtin_layout, builtin_layouts, layout_index
 from trunkline.layout.header_match import Places, places_of, written_otherwise
 from trunkline.layout.header_search import header_row
 from trunkline.layout.model import Dialect, Layout
@@ -44,6 +45,10 @@ class Candidate:
 Choice = Candidate
 """The one candidate that fits."""
 
+FirstOf = dict[Dialect, Sequence[Row]]
+"""The first records of one sample, by the dialect they were read in: most layouts leave it open, and finding it out is
+what takes the time."""
+
 
 def layout_of(sample: bytes, encoding: str | None = None) -> Layout:
     """
@@ -60,7 +65,11 @@ def layout_of(sample: bytes, encoding: str | None = None) -> Layout:
     """
     if not sample.strip():
         raise RefusedError("is empty, expected at least one record")
-    layout = chosen(rank_layouts(sample, read_in(encoding, builtin_layouts()))).layout
+    rows: FirstOf = {}
+    ranked = rank_layouts(sample, read_in(encoding, _that_may_fit(sample, encoding, rows)), rows)
+    if not any(candidate.confidence >= ENOUGH for candidate in ranked):  # then a message names the closest of all
+        ranked = rank_layouts(sample, read_in(encoding, builtin_layouts()), rows)
+    layout = chosen(ranked).layout
     if layout.refuse is not None:
         raise RefusedError(f"is {layout.name!r}: {layout.refuse}")
     return layout
@@ -86,18 +95,18 @@ def read_in(encoding: str | None, layouts: Sequence[Layout]) -> list[Layout]:
     return [layout.with_overrides(encoding=encoding) for layout in layouts]
 
 
-def rank_layouts(sample: bytes, layouts: Sequence[Layout]) -> list[Candidate]:
+def rank_layouts(sample: bytes, layouts: Sequence[Layout], rows: FirstOf | None = None) -> list[Candidate]:
     """
     Return how well each layout fits a source, the best first.  Each reads the sample in its own dialect.
+
+    Args:
+        rows: What was read of the sample already; what is read now is added.
 
     Raises:
         SourceError: If the sample is no text.
     """
-    rows: dict[Dialect, Sequence[Row]] = {}  # most layouts leave it open, and finding out is what takes the time
-    for layout in layouts:
-        if layout.dialect not in rows:
-            rows[layout.dialect] = read_first_rows(sample, layout.dialect).rows
-    return _ranked(judge_layout(layout, rows[layout.dialect]) for layout in layouts)
+    first: FirstOf = {} if rows is None else rows
+    return _ranked(judge_layout(layout, _rows_in(layout.dialect, sample, first)) for layout in layouts)
 
 
 def chosen(ranked: Sequence[Candidate]) -> Choice:
@@ -126,6 +135,24 @@ def judge_layout(layout: Layout, rows: Sequence[Row]) -> Candidate:
     if layout.dialect.header is False:
         return _judge_positions(layout, rows)
     return _judge_names(layout, rows)
+
+
+def _that_may_fit(sample: bytes, encoding: str | None, rows: FirstOf) -> list[Layout]:
+    """Return the built-in layouts that can reach `ENOUGH`, and maybe others; the index saves reading the rest."""
+    names = []
+    for name, outline in layout_index().items():
+        dialect = Dialect.model_validate(outline["dialect"])
+        if encoding is not None:
+            dialect = dialect.with_encoding(encoding)
+        if may_fit(outline, _rows_in(dialect, sample, rows)):
+            names.append(name)
+    return [builtin_layout(name) for name in names]
+
+
+def _rows_in(dialect: Dialect, sample: bytes, rows: FirstOf) -> Sequence[Row]:
+    if dialect not in rows:
+        rows[dialect] = read_first_rows(sample, dialect).rows
+    return rows[dialect]
 
 
 def _ranked(candidates: Iterator[Candidate]) -> list[Candidate]:
@@ -168,18 +195,7 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
 
 
 def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
-    read = max(column for field in layout.fields for column in field.all_columns_read if isinstance(column, int))
-    most = layout.most_columns or read
-    needed = max(
-        (
-            column
-            for field in layout.fields
-            if field.required
-            for column in field.columns_read
-            if isinstance(column, int)
-        ),
-        default=1,
-    )
+    needed, most = least_and_most(layout)
     wide = f"{needed} or more" if layout.extra == "keep" else f"{needed} to {most}" if needed < most else f"{most}"
     there = [row for row in rows if needed <= len(row) and (len(row) <= most or layout.extra == "keep")]
     if not there:
