@@ -8,7 +8,6 @@ from typing import Final
 
 from trunkline.detect.first_rows import Row, read_first_rows
 from trunkline.detect.preselection import least_and_most, may_fit
-from trunkline.detect.proposal import has_header
 from trunkline.detect.shapes import fits
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
@@ -204,12 +203,18 @@ def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
     places = {width: places_of([""] * width, layout) for width in {len(row) for row in there}}
     if all(_is_no_call(layout, places[len(row)], row) for row in there):
         return Candidate(layout=layout, confidence=0, reasons=("none of the first records is a call by its rules",))
-    if layout.extends is not None and has_header(rows):
+    if layout.extends is not None and _has_header(rows):
         reason = f"the first line is a header, as {layout.extends} has one"
         return Candidate(layout=layout, confidence=0, reasons=(reason,))
     share, told = _fitting(layout, [(places[len(row)], row) for row in there])
     reasons = (f"{len(there)} of {len(rows)} records have {wide} columns", *told)
     return Candidate(layout=layout, confidence=round(len(there) / len(rows) * share, 3), reasons=reasons)
+
+
+def _has_header(rows: Sequence[Row]) -> bool:
+    from trunkline.detect.proposal import has_header  # and all that proposes layouts: only where columns may fit
+
+    return has_header(rows)
 
 
 def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]]) -> tuple[float, list[str]]:
