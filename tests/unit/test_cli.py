@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 from trunkline.cli import app as cli
+from trunkline.cli.commands import Commands
 from trunkline.errors import RefusedError, SchemaError, SourceError
 
 HEAVY = {"pandas", "numpy", "pyarrow", "psycopg2", "redis", "pydantic"}
@@ -101,9 +102,45 @@ def test_a_command_imports_no_other_command():
         "print(sorted(name for name in sys.modules if name.startswith('trunkline.cli.')), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    modules = ["app", "commands", "layouts", "options", "plain_table", "report"]
+    modules = ["app", "commands", "layouts", "memory", "options", "plain_table", "report"]
 
     assert done.stderr == f"{[f'trunkline.cli.{name}' for name in modules]}\n"
+
+
+def test_recognising_a_layout_imports_nothing_that_proposes_one():
+    """Nor the reckoning of gaps: a source that is unchanged needs neither."""
+    script = (
+        "import sys, trunkline.runner; from pathlib import Path; from trunkline.detect.recognition import layout_of;"
+        "layout_of(Path('examples/customer_call_logs.csv').read_bytes());"
+        "unneeded = {'trunkline.detect.proposal', 'trunkline.detect.proposed_types', 'trunkline.books.gaps'};"
+        "print(sorted(unneeded & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
+def test_only_options_that_are_given_get_validators():
+    """Typer makes one by pydantic for each option that it converts."""
+    command = Commands()["run"]
+    context = command.make_context("run", ["calls.csv", "--system", "pbx"])
+    made = {option.name for option in command.params if getattr(option, "_runtime_param", None) is not None}
+
+    assert context.params["system"] == "pbx"
+    assert context.params["layout"] is None
+    assert made == {"sources", "system"}
+
+
+def test_no_plugins_of_pydantic_are_looked_for():
+    """It would read the metadata of all that is installed."""
+    script = (
+        "import sys; from trunkline.cli.app import main\n"
+        "try: main(['layouts', 'list'])\n"
+        "except SystemExit: import pydantic.plugin._loader as loader; print(loader._plugins)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "None"
 
 
 def test_the_module_is_the_command_line():

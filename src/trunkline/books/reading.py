@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trunkline.books.account import Books, CacheCounts, Seconds, Status, Totals
-from trunkline.books.gaps import Count, counts_of
 from trunkline.database.errors import translated
 from trunkline.database.queries import Queries
 from trunkline.errors import UsageError
@@ -17,6 +16,7 @@ from trunkline.errors import UsageError
 if TYPE_CHECKING:
     from psycopg2.sql import Composable
 
+    from trunkline.books.gaps import Count
     from trunkline.database.connection import Connection
 
 query = Queries("ledger", "sequences")
@@ -145,6 +145,8 @@ def show_load(connection: Connection, load_id: int) -> LoadEntry:
 
 def list_counts(connection: Connection, *, layout: str | None = None, system: str | None = None) -> list[Count]:
     """Return what switches counted, with what is missing and repeated; a filter that is None lets everything pass."""
+    from trunkline.books.gaps import counts_of
+
     return counts_of(_rows(connection, "list_ranges", {"layout": layout, "system": system}))
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from trunkline.books.gaps import DISORDER
 from trunkline.database.queries import Queries
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ def note_numbers(
     """
     if rule is None or rule.field is None:
         return
+    from trunkline.books.gaps import DISORDER
+
     at = sql.Identifier("s", event_time) if event_time else sql.SQL("null::timestamptz")
     names = {"number": sql.Identifier(rule.field), "at": at, "staged": staged, "aside": aside}
     values = {"load_id": load_id, "restarts": rule.restarts, "disorder": DISORDER}

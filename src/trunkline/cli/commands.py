@@ -44,7 +44,7 @@ class Commands(Mapping[str, "Command"]):
             part = typer.Typer()
             import_module(f"trunkline.cli.{MODULES[name]}").add_to(part)
             for command in get_group(part).commands.values():
-                _hide_types_of_flags(command)
+                _prepare(command)
                 self._made[str(command.name)] = command
         return self._made[name]
 
@@ -66,16 +66,29 @@ class ProgramGroup(TyperGroup):
         return [_without_type(option) for option in super().get_params(ctx)]
 
 
-def _hide_types_of_flags(command: Any) -> None:
-    """Leave out the ``<bool>`` that typer's help writes beside an option which takes no value."""
+def _prepare(command: Any) -> None:
+    """Adapt the options of a command, and of those in it."""
     context = typer.Context(command, help_option_names=HELP_SETTINGS["help_option_names"])
     for option in command.get_params(context):
-        _without_type(option)
+        _leave_absent(_without_type(option))
     for inner in getattr(command, "commands", {}).values():
-        _hide_types_of_flags(inner)
+        _prepare(inner)
+
+
+def _leave_absent(option: Any) -> None:
+    """Have an option stay None that is not given: typer makes a validator for each, 15 of them for a run."""
+    if option.required or option.callback is not None or option.multiple or option.nargs != 1:
+        return
+    process = option.process_value
+
+    def process_value(ctx: Context, value: Any) -> Any:
+        return None if value is None else process(ctx, value)
+
+    option.process_value = process_value
 
 
 def _without_type(option: Parameter) -> Parameter:
+    """Leave out the ``<bool>`` that typer's help writes beside an option which takes no value."""
     if isinstance(option, TyperOption) and option.is_flag:
         option.metavar = ""
     return option

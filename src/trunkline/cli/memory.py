@@ -14,6 +14,11 @@ _ARENAS = 1
 _NEW_OBJECTS = 50_000  # between collections; columns and bytes, which are most of the memory, are in no cycles
 
 
+def collect_rarely() -> None:
+    """Have Python look for garbage in cycles rarely: with the usual 700, imports alone cause a hundred collections."""
+    gc.set_threshold(_NEW_OBJECTS)
+
+
 def bound_memory() -> None:
     """
     Have freed memory used again at once, rather than kept apart for each thread and by each allocator.
@@ -23,7 +28,6 @@ def bound_memory() -> None:
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts a thread for each core that nothing here uses
-    gc.set_threshold(_NEW_OBJECTS)  # with the usual 700, imports alone cause a hundred collections
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
         import ctypes
 

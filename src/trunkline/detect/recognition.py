@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline.detect.first_rows import Row, read_first_rows
-from trunkline.detect.proposal import has_header
+from trunkline.detect.preselection import least_and_most, may_fit
 from trunkline.detect.shapes import fits
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.fields import AnyField, ColumnRef
-from trunkline.layout.files import builtin_layouts
+from trunkline.layout.files import builtin_layout, builtin_layouts, layout_index
 from trunkline.layout.header_match import Places, places_of, written_otherwise
 from trunkline.layout.header_search import header_row
 from trunkline.layout.model import Dialect, Layout
@@ -44,6 +44,10 @@ class Candidate:
 Choice = Candidate
 """The one candidate that fits."""
 
+FirstOf = dict[Dialect, Sequence[Row]]
+"""The first records of one sample, by the dialect they were read in: most layouts leave it open, and finding it out is
+what takes the time."""
+
 
 def layout_of(sample: bytes, encoding: str | None = None) -> Layout:
     """
@@ -60,7 +64,11 @@ def layout_of(sample: bytes, encoding: str | None = None) -> Layout:
     """
     if not sample.strip():
         raise RefusedError("is empty, expected at least one record")
-    layout = chosen(rank_layouts(sample, read_in(encoding, builtin_layouts()))).layout
+    rows: FirstOf = {}
+    ranked = rank_layouts(sample, read_in(encoding, _that_may_fit(sample, encoding, rows)), rows)
+    if not any(candidate.confidence >= ENOUGH for candidate in ranked):  # then a message names the closest of all
+        ranked = rank_layouts(sample, read_in(encoding, builtin_layouts()), rows)
+    layout = chosen(ranked).layout
     if layout.refuse is not None:
         raise RefusedError(f"is {layout.name!r}: {layout.refuse}")
     return layout
@@ -86,18 +94,18 @@ def read_in(encoding: str | None, layouts: Sequence[Layout]) -> list[Layout]:
     return [layout.with_overrides(encoding=encoding) for layout in layouts]
 
 
-def rank_layouts(sample: bytes, layouts: Sequence[Layout]) -> list[Candidate]:
+def rank_layouts(sample: bytes, layouts: Sequence[Layout], rows: FirstOf | None = None) -> list[Candidate]:
     """
     Return how well each layout fits a source, the best first.  Each reads the sample in its own dialect.
+
+    Args:
+        rows: What was read of the sample already; what is read now is added.
 
     Raises:
         SourceError: If the sample is no text.
     """
-    rows: dict[Dialect, Sequence[Row]] = {}  # most layouts leave it open, and finding out is what takes the time
-    for layout in layouts:
-        if layout.dialect not in rows:
-            rows[layout.dialect] = read_first_rows(sample, layout.dialect).rows
-    return _ranked(judge_layout(layout, rows[layout.dialect]) for layout in layouts)
+    first: FirstOf = {} if rows is None else rows
+    return _ranked(judge_layout(layout, _rows_in(layout.dialect, sample, first)) for layout in layouts)
 
 
 def chosen(ranked: Sequence[Candidate]) -> Choice:
@@ -126,6 +134,24 @@ def judge_layout(layout: Layout, rows: Sequence[Row]) -> Candidate:
     if layout.dialect.header is False:
         return _judge_positions(layout, rows)
     return _judge_names(layout, rows)
+
+
+def _that_may_fit(sample: bytes, encoding: str | None, rows: FirstOf) -> list[Layout]:
+    """Return the built-in layouts that can reach `ENOUGH`, and maybe others; the index saves reading the rest."""
+    names = []
+    for name, outline in layout_index().items():
+        dialect = Dialect.model_validate(outline["dialect"])
+        if encoding is not None:
+            dialect = dialect.with_encoding(encoding)
+        if may_fit(outline, _rows_in(dialect, sample, rows)):
+            names.append(name)
+    return [builtin_layout(name) for name in names]
+
+
+def _rows_in(dialect: Dialect, sample: bytes, rows: FirstOf) -> Sequence[Row]:
+    if dialect not in rows:
+        rows[dialect] = read_first_rows(sample, dialect).rows
+    return rows[dialect]
 
 
 def _ranked(candidates: Iterator[Candidate]) -> list[Candidate]:
@@ -168,18 +194,7 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
 
 
 def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
-    read = max(column for field in layout.fields for column in field.all_columns_read if isinstance(column, int))
-    most = layout.most_columns or read
-    needed = max(
-        (
-            column
-            for field in layout.fields
-            if field.required
-            for column in field.columns_read
-            if isinstance(column, int)
-        ),
-        default=1,
-    )
+    needed, most = least_and_most(layout)
     wide = f"{needed} or more" if layout.extra == "keep" else f"{needed} to {most}" if needed < most else f"{most}"
     there = [row for row in rows if needed <= len(row) and (len(row) <= most or layout.extra == "keep")]
     if not there:
@@ -188,12 +203,18 @@ def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
     places = {width: places_of([""] * width, layout) for width in {len(row) for row in there}}
     if all(_is_no_call(layout, places[len(row)], row) for row in there):
         return Candidate(layout=layout, confidence=0, reasons=("none of the first records is a call by its rules",))
-    if layout.extends is not None and has_header(rows):
+    if layout.extends is not None and _has_header(rows):
         reason = f"the first line is a header, as {layout.extends} has one"
         return Candidate(layout=layout, confidence=0, reasons=(reason,))
     share, told = _fitting(layout, [(places[len(row)], row) for row in there])
     reasons = (f"{len(there)} of {len(rows)} records have {wide} columns", *told)
     return Candidate(layout=layout, confidence=round(len(there) / len(rows) * share, 3), reasons=reasons)
+
+
+def _has_header(rows: Sequence[Row]) -> bool:
+    from trunkline.detect.proposal import has_header  # and all that proposes layouts: only where columns may fit
+
+    return has_header(rows)
 
 
 def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]]) -> tuple[float, list[str]]:

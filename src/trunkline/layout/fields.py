@@ -181,9 +181,15 @@ AmbiguousTime = Literal["reject", "earlier", "later"]
 
 
 class Part(BaseModel):
-    """A part of a layout: frozen, and an unknown key is an error."""
+    """
+    A part of a layout: frozen, and an unknown key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+    Its validator is made when it is first used alone, as that of a whole layout holds those of all parts already.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, defer_build=True
+    )
 
 
 class FieldBase(Part):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,9 @@ __all__ = [
     "SequenceRule",
     "SkipRule",
     "WidthRule",
+    "builtin_layout",
     "builtin_layouts",
+    "layout_index",
     "layout_text",
     "load_layout",
     "parse_layout",
@@ -80,10 +83,20 @@ def parse_layout(text: str, *, origin: str) -> Layout:
         raise LayoutError.of(problems, where=origin) from None
 
 
-@lru_cache(maxsize=1)
 def builtin_layouts() -> tuple[Layout, ...]:
     """Return the layouts that come with trunkline, by name."""
-    return tuple(load_layout(name) for name in builtin_names())
+    return tuple(builtin_layout(name) for name in builtin_names())
+
+
+@cache
+def builtin_layout(name: str) -> Layout:
+    """Return one of the layouts that come with trunkline, which is read once."""
+    return load_layout(name)
+
+
+def layout_index() -> dict[str, Any]:
+    """Return what `detect.preselection` noted of the layouts that come with trunkline, by name."""
+    return dict(json.loads(_BUILTIN.joinpath("index.json").read_bytes()))
 
 
 def layout_text(name_or_path: str) -> str:

@@ -140,7 +140,7 @@ def _told(header: Sequence[str]) -> str:
 
 
 def _exact_places(header: Sequence[str], layout: Layout) -> dict[ColumnRef, int]:
-    aliases = _aliases(layout)
+    aliases = aliases_of(layout)
     found = {}
     for column in _read(layout):
         place = _place(column, header, layout, aliases.get(column, ()))
@@ -156,7 +156,7 @@ def _alike_places(
     missing = [column for column in dict.fromkeys(_read(layout)) if isinstance(column, str) and column not in exact]
     if not missing:
         return {}
-    aliases = _aliases(layout)
+    aliases = aliases_of(layout)
     wanted = Counter(
         folded
         for column in dict.fromkeys(_read(layout))
@@ -187,7 +187,8 @@ def _folded(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(fold_name(name) for name in names))
 
 
-def _aliases(layout: Layout) -> dict[ColumnRef, tuple[str, ...]]:
+def aliases_of(layout: Layout) -> dict[ColumnRef, tuple[str, ...]]:
+    """Return the columns that may have other names in the header, with these."""
     return {column: names for field in layout.fields for column, names in field.names_of.items()}
 
 

@@ -13,7 +13,8 @@ from trunkline.layout.header_match import needed_columns, places_of
 if TYPE_CHECKING:
     from trunkline.layout.model import Layout
 
-_MOST_LINES: Final = 20  # before a header
+MOST_LINES: Final = 20
+"""How many may stand before a header that is searched for."""
 
 
 def dialect_of(sample: bytes, layout: Layout) -> ResolvedDialect:
@@ -31,7 +32,7 @@ def dialect_of(sample: bytes, layout: Layout) -> ResolvedDialect:
     found = resolve_dialect(sample, layout.dialect)
     if not found.header or layout.dialect.skip_lines is not None:
         return found
-    rows = [_fields(line, found) for line in sample_lines(sample, found.encoding)[: _MOST_LINES + 1]]
+    rows = [_fields(line, found) for line in sample_lines(sample, found.encoding)[: MOST_LINES + 1]]
     return replace(found, skip_lines=header_row(rows, layout))
 
 
@@ -45,7 +46,7 @@ def header_row(rows: Sequence[Sequence[str]], layout: Layout) -> int:
     read = [column for field in layout.fields for column in field.all_columns_read if isinstance(column, str)]
     known = {*read, *(name for field in layout.fields for names in field.names_of.values() for name in names)}
     needed = [column for column in needed_columns(layout) if isinstance(column, str)]
-    for at, row in enumerate(rows[: _MOST_LINES + 1]):
+    for at, row in enumerate(rows[: MOST_LINES + 1]):
         if known.isdisjoint(row):
             continue
         places = places_of(row, layout)

@@ -117,6 +117,15 @@ class Dialect(Part):
         "blank lines are, if they do not have the fields of a record.",
     )
 
+    def with_encoding(self, encoding: str) -> Dialect:
+        """
+        Return the dialect with another encoding.
+
+        Raises:
+            SettingsError: If there is none of that name.
+        """
+        return self.model_copy(update={"encoding": _checked("encoding", encoding, check_encoding)})
+
 
 class Defaults(Part):
     """What holds for all fields that do not say otherwise."""
@@ -433,8 +442,7 @@ class Layout(Part):
         if wrong_zone is not None:
             layout = layout.model_copy(update={"wrong_zone": wrong_zone})
         if encoding is not None:
-            dialect = self.dialect.model_copy(update={"encoding": _checked("encoding", encoding, check_encoding)})
-            layout = layout.model_copy(update={"dialect": dialect})
+            layout = layout.model_copy(update={"dialect": self.dialect.with_encoding(encoding)})
         if system is not None:
             layout._system = system or None
         return layout

@@ -82,7 +82,7 @@ RejectLimit = Annotated[
 class Feed(BaseModel):
     """Sources that belong together.  What a feed says holds for them in place of the settings of the same name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     paths: tuple[StrictStr, ...] = Field(
         min_length=1, description="Files, folders, globs or URLs; relative to the folder of the configuration."
