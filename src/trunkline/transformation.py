@@ -160,7 +160,7 @@ def transform_block(text: TextBlock, layout: Layout) -> TypedBlock:
 
 def transform_each(texts: Sequence[TextBlock], layout: Layout) -> list[TypedBlock]:
     """
-    Return the typed calls of each of some blocks, at least one, as `transform_block` would.
+    Return the typed calls of each of some blocks, as `transform_block` would.
 
     They are parsed as one: what parsing costs beside what it costs for each record is as much as 10,000 records take.
     A small block that is kept keeps the memory of all.
@@ -172,6 +172,8 @@ def transform_each(texts: Sequence[TextBlock], layout: Layout) -> list[TypedBloc
     Raises:
         RefusedError: If the columns of the CSV are not those of the layout.
     """
+    if not texts:
+        return []
     places = match_header(texts[0].batch.schema.names, layout)
     calls = [_without_skipped(text, layout, places) for text in texts]
     batch, rows = _joined([part for part, _ in calls]), _slices([len(lines) for _, lines in calls])

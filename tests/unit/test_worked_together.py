@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pandas as pd
 import pytest
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from tests.strict_csv import physical_lines
 from trunkline.blocks import Block, TextBlock, TypedBlock
+from trunkline.cache.port import CacheTally, NullCache
+from trunkline.engine import Reading, Task, identity_of, work_block, work_each
 from trunkline.extraction import extract_block, extract_each
 from trunkline.framing.cutting import frame
 from trunkline.framing.dialect import ResolvedDialect
@@ -21,6 +23,7 @@ from trunkline.framing.scanning import record_borders
 from trunkline.layout.files import builtin_layouts, load_layout
 from trunkline.layout.header_search import dialect_of
 from trunkline.sources.source import open_source
+from trunkline.together import _in_groups
 from trunkline.transformation import transform_block, transform_each
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "layouts"
@@ -117,3 +120,86 @@ def test_undamaged_blocks_are_read_as_one(monkeypatch):
 
     assert [text.lines.tolist() for text in texts] == [[0, 1], [0, 1, 2], [1], [0]]
     assert reader.call_count == 2
+
+
+class Kept(NullCache):
+    """A cache in memory, which counts what it is asked."""
+
+    def __init__(self):
+        self.texts, self.typed, self.counts_here = {}, {}, CacheTally()
+
+    def _get(self, values, key):
+        found = values.get(key)
+        self.counts_here += CacheTally(hits=found is not None, misses=found is None)
+        return found
+
+    def _put(self, values, key, block):
+        values[key] = block
+        self.counts_here += CacheTally(stored=1)
+
+    def get_text(self, key):
+        return self._get(self.texts, key)
+
+    def put_text(self, key, block):
+        self._put(self.texts, key, block)
+
+    def get_typed(self, key):
+        return self._get(self.typed, key)
+
+    def put_typed(self, key, block):
+        self._put(self.typed, key, block)
+
+
+OTHER_HEADER = ("call_cost", "customer_id", "call_destination", "call_date", "call_duration")
+
+
+def test_each_block_has_its_own_place_in_the_cache():
+    """What is there already, typed or as text, is not worked out again; each knows what the cache did for it."""
+    data = [GOOD * number for number in range(1, 6)]
+    data[3] = GOOD.replace(b"1001,$1.20", b"$1.20,1001")
+    headers = [HEADER, HEADER, HEADER, OTHER_HEADER, HEADER]
+    tasks = []
+    for each, header in zip(data, headers, strict=True):
+        block = Block(position=0, first_byte=0, first_line=2, data=each, lines=each.count(b"\n"))
+        reading = Reading(header=header, dialect=ResolvedDialect(), layout=REFERENCE)
+        tasks.append(Task(source=Mock(), block=block, identity=identity_of(block, reading), reading=reading))
+    cache, other = Kept(), Kept()
+    for kept in (cache, other):
+        work_block(tasks[0].block, tasks[0].identity, tasks[0].reading, kept)
+        work_block(tasks[1].block, tasks[1].identity, tasks[1].reading, kept)
+        del kept.typed[tasks[1].transform_key]
+
+    together = work_each(tasks, cache)
+    alone = [work_block(task.block, task.identity, task.reading, other) for task in tasks]
+
+    assert [facts_of(each.typed) for each in together] == [facts_of(each.typed) for each in alone]
+    assert [each.costs.cache for each in together] == [each.costs.cache for each in alone]
+    assert (cache.texts.keys(), cache.typed.keys()) == (other.texts.keys(), other.typed.keys())
+
+
+def test_trailers_are_looked_for_in_each_block():
+    """A layout with trailers is worked on block by block, since only the last records of each may be some."""
+    layout = load_layout("customer_call_logs").model_copy(update={"trailer": Mock()})
+    reading = Reading(header=HEADER, dialect=ResolvedDialect(), layout=layout)
+    block = Block(position=0, first_byte=0, first_line=2, data=GOOD, lines=1)
+    tasks = [Task(source=Mock(), block=block, identity="", reading=reading)] * 2
+    worked = [Mock(), Mock()]
+    with patch("trunkline.engine.work_block", side_effect=worked):
+        assert work_each(tasks, Kept()) == worked
+
+
+@pytest.mark.parametrize(
+    ("sizes", "location", "groups"),
+    [
+        ([1] * 20, "file", [16, 4]),
+        ([1 << 20] * 6, "file", [4, 2]),
+        ([9 << 20, 1, 1], "file", [1, 2]),
+        ([1 << 19, 1 << 16, 1 << 16], None, [1, 2]),
+        ([], "file", []),
+    ],
+)
+def test_sources_are_grouped_up_to_the_size_of_a_block(sizes, location, groups):
+    """What is compressed counts as what it is likely to become, and a long source is a group of its own."""
+    jobs = [Mock(content=Mock(bytes=size), source=Mock(location=location)) for size in sizes]
+
+    assert [len(group) for group in _in_groups(jobs)] == groups
