@@ -7,7 +7,7 @@ Tasks travel as Dask sends them, pickled: a cluster is trusted as the run itself
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +28,7 @@ except ImportError as error:
     raise EngineError("Dask is not installed", hint="pip install 'trunkline[dask]'") from error
 
 if TYPE_CHECKING:
+    from trunkline.engine import Task as BlockTask
     from trunkline.sources.source import Source
 
 _CONNECT_S = 10
@@ -118,6 +119,10 @@ class DaskEngine:
         with _understood():
             packed, costs = self._executor.submit(work_task, task).result()
         return WorkedBlock(typed=unpack_typed(memoryview(packed)), costs=costs)
+
+    def work_each(self, tasks: Sequence[BlockTask]) -> list[WorkedBlock]:
+        """Return the typed calls of each of some blocks; workers take them one by one."""
+        return [self.work(task.source, task.block, task.identity, task.reading) for task in tasks]
 
     def close(self) -> None:
         """Let go of the cluster; one that was started for this run ends."""

@@ -11,17 +11,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from time import thread_time
 from typing import TYPE_CHECKING, TypeVar
 
 from trunkline.books.reading import show_load
 from trunkline.books.writing import Costs, add_costs, begin_load, note_reading, note_verdict, note_warnings
 from trunkline.clock_proof import ClockProofs, prove_clocks
-from trunkline.engine import Reading, WorkedBlock, framed_source, identity_of
+from trunkline.engine import FramedSource, Reading, Task, WorkedBlock, framed_source, identity_of
 from trunkline.errors import TrunklineError
 from trunkline.evidence import Evidence, Verdict, judge_source
 from trunkline.findings import Findings
+from trunkline.framing.borders import BLOCK_SIZES
 from trunkline.framing.cutting import SourceForm
 from trunkline.layout.header_match import left_out
 from trunkline.loading.joint import JointLoad, JointStage
@@ -41,8 +42,19 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-SOURCES_WAITING = 10  # beside those in work: about what is parsed while `ROWS_AT_ONCE` calls of small files are copied
+SOURCES_AT_ONCE = 16  # as one; more cost no less each, and leave fewer threads something to do
+GROUPS_WAITING = 2  # beside those in work: about what is parsed while `ROWS_AT_ONCE` calls of small files are copied
+_PACKED = 8  # bytes of call logs in one of a compressed source, about
 MOST_BLOCKS = 2  # of a small source; what decompresses to more is not small
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cut:
+    """A source cut into blocks."""
+
+    job: Job
+    framed: FramedSource
+    tasks: tuple[Task, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +101,8 @@ def _load(cursor: Cursor, jobs: Sequence[Job], attempts: Sequence[Attempts]) -> 
     stage = JointStage(cursor, first.table, system=first.terms.system)
     loads: list[JointLoad | None] = []
     with ThreadPoolExecutor(first.engine.at_once, thread_name_prefix="trunkline") as executor:
-        worked = _in_order(executor, _work, jobs, in_work=first.engine.at_once + SOURCES_WAITING)
-        for job, attempt, each in zip(jobs, attempts, worked, strict=True):
+        groups = _in_order(executor, _work, _in_groups(jobs), in_work=first.engine.at_once + GROUPS_WAITING)
+        for job, attempt, each in zip(jobs, attempts, chain.from_iterable(groups), strict=True):
             loads.append(None if each is None else _stage(cursor, stage, job, attempt, each))
     if stage.loads:
         stage.flush()
@@ -102,59 +114,83 @@ def _load(cursor: Cursor, jobs: Sequence[Job], attempts: Sequence[Attempts]) -> 
     ]
 
 
-def _work(job: Job) -> _Worked | None:
-    """Return the calls of a source, None where it is not small, or would be refused."""
+def _work(jobs: Sequence[Job]) -> list[_Worked | None]:
+    """Return the calls of some sources, None for each that is not small, or would be refused."""
+    cut = [_cut(job) for job in jobs]
+    tasks = [task for each in cut if each is not None for task in each.tasks]
     try:
-        worked = _worked(job)
+        blocks = iter(jobs[0].engine.work_each(tasks))
+    except TrunklineError:  # whichever of them it is about
+        return [None] if len(jobs) == 1 else [worked for job in jobs for worked in _work([job])]
+    return [None if each is None else _judged(each, list(islice(blocks, len(each.tasks)))) for each in cut]
+
+
+def _cut(job: Job) -> _Cut | None:
+    """Return a source cut into blocks, None where it is not small, or cannot be read."""
+    try:
+        framed = framed_source(job.source, job.layout)
+        blocks = list(islice(framed.blocks, MOST_BLOCKS + 1))
+        job.source.check_unchanged()
     except TrunklineError:
         return None
-    counts = _counted(worked.blocks)
-    typed = counts.read - counts.rejected - counts.filtered
-    is_refused = job.max_rejects is not None and not job.max_rejects.allows(counts.rejected, counts.read)
-    if len(worked.blocks) > MOST_BLOCKS or is_refused or (counts.rejected and not typed):
+    if len(blocks) > MOST_BLOCKS:
         return None
-    return worked
+    reading = framed.reading
+    tasks = (
+        Task(source=job.source, block=block, identity=identity_of(block, reading), reading=reading) for block in blocks
+    )
+    return _Cut(job=job, framed=framed, tasks=tuple(tasks))
 
 
-def _counted(blocks: Sequence[tuple[Block, str, WorkedBlock]]) -> Counts:
-    typed = [worked.typed for _, _, worked in blocks]
-    return Counts(
+def _judged(cut: _Cut, blocks: Sequence[WorkedBlock]) -> _Worked | None:
+    """Return the calls of a source that was worked on, None where it would be refused."""
+    job, framed = cut.job, cut.framed
+    typed = [worked.typed for worked in blocks]
+    counts = Counts(
         read=sum(block.read for block in typed),
         rejected=sum(block.rejects.num_rows for block in typed),
         filtered=sum(block.filtered for block in typed),
     )
-
-
-def _worked(job: Job) -> _Worked:
-    framed = framed_source(job.source, job.layout)
-    reading = framed.reading
-    blocks, proofs, findings = [], ClockProofs(), Findings()
-    for block in islice(framed.blocks, MOST_BLOCKS + 1):
-        identity = identity_of(block, reading)
-        worked = job.engine.work(job.source, block, identity, reading)
-        findings += worked.typed.findings
-        proofs += prove_clocks(worked.typed.batch, job.layout)
-        blocks.append((block, identity, worked))
-    job.source.check_unchanged()
-    warnings = list(job.source.doubts)
+    is_refused = job.max_rejects is not None and not job.max_rejects.allows(counts.rejected, counts.read)
+    if is_refused or (counts.rejected and counts.rejected + counts.filtered == counts.read):
+        return None
     evidence = Evidence(
-        skip_lines=reading.dialect.skip_lines,
-        header=reading.header,
-        proofs=proofs,
-        findings=findings,
+        skip_lines=framed.reading.dialect.skip_lines,
+        header=framed.reading.header,
+        proofs=sum((prove_clocks(block.batch, job.layout) for block in typed), ClockProofs()),
+        findings=sum((block.findings for block in typed), Findings()),
         cr_only=framed.cr_only,
-        counts=_counted(blocks),
+        counts=counts,
     )
-    verdict = judge_source(evidence, job.layout, warn=warnings.append)
+    warnings = list(job.source.doubts)
+    try:
+        verdict = judge_source(evidence, job.layout, warn=warnings.append)
+    except TrunklineError:
+        return None
     return _Worked(
         form=framed.form,
-        reading=reading,
-        blocks=tuple(blocks),
-        totals=tuple(typed_totals(worked.typed.batch, job.layout) for _, _, worked in blocks),
+        reading=framed.reading,
+        blocks=tuple((task.block, task.identity, worked) for task, worked in zip(cut.tasks, blocks, strict=True)),
+        totals=tuple(typed_totals(block.batch, job.layout) for block in typed),
         warnings=tuple(warnings),
         verdict=verdict,
-        unknown_columns=left_out(reading.header, job.layout),
+        unknown_columns=left_out(framed.reading.header, job.layout),
     )
+
+
+def _in_groups(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """Yield some sources at a time, in their order, that are about as many bytes as one block."""
+    group: list[Job] = []
+    size = 0
+    for job in jobs:
+        likely = job.content.bytes * (1 if job.source.location else _PACKED)
+        if group and (len(group) == SOURCES_AT_ONCE or size + likely > BLOCK_SIZES.usual):
+            yield group
+            group, size = [], 0
+        group.append(job)
+        size += likely
+    if group:
+        yield group
 
 
 def _stage(cursor: Cursor, stage: JointStage, job: Job, attempts: Attempts, worked: _Worked) -> JointLoad:

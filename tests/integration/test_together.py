@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.call_logs import check_books, execute, record, run_on, write_log
 from tests.faults import CutAt, DropCommitReply, Proxy, Trigger
-from trunkline import runner, together
+from trunkline import engine, runner, together
 from trunkline.database.connection import connect
 from trunkline.database.retrying import retrying
 from trunkline.database.schema import migrate
+from trunkline.engine import work_each
+from trunkline.errors import EngineError
 from trunkline.loading import joint as joint_module
 from trunkline.loading import sealing
 from trunkline.progress import Watch
@@ -98,6 +101,23 @@ def test_each_is_loaded_as_it_would_be_alone(database_url, other_url, logs, join
     assert joint == [10]
     assert account(books) == account(alone)
     assert left_by(database_url) == left_by(other_url)
+    check_books(database_url)
+
+
+def test_what_cannot_be_worked_on_with_others_is_by_itself(database_url, logs, monkeypatch, joint):
+    """Where the work on several sources at once fails, it is tried on each, and one that fails is loaded alone."""
+    bad = Path(logs[2]).read_bytes().partition(b"\n")[2]
+
+    def fail(tasks, cache):
+        if len(tasks) > 1 or tasks[0].block.data == bad:
+            raise EngineError("no")
+        return work_each(tasks, cache)
+
+    monkeypatch.setattr(engine, "work_each", fail)
+    books = run_on(database_url, *logs)
+
+    assert joint == [9]
+    assert [each.status for each in books] == ["loaded"] * 10
     check_books(database_url)
 
 

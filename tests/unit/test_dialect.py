@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trunkline.errors import LayoutError, SourceError
+from trunkline.framing import sniffing
 from trunkline.framing.dialect import SAMPLE_BYTES, ResolvedDialect, resolve_dialect
+from trunkline.framing.sniffing import sniff
 from trunkline.layout.model import Dialect
 
 CALLS = "1001,$1.20,Nairobi,2022-01-01 10:00:00,00:05:30\n"
@@ -210,3 +214,31 @@ def test_dialects_that_cannot_be_are_refused(wanted, problem):
 def test_encodings_that_can_be_framed(encoding):
     """Whatever has ASCII in single bytes, and the wide ones by transcoding."""
     assert resolve_dialect(b"a,b\n", Dialect(encoding=encoding)).header
+
+
+_PIECES = st.sampled_from(["a", "1", "10:15", "O'Brien", '"x"', "'y'", '"', "'", "\\", " ", "", '"a, b"', '\\"z\\"'])
+_LINES = st.lists(
+    st.one_of(
+        st.lists(_PIECES, min_size=1, max_size=5).flatmap(
+            lambda pieces: st.sampled_from([",", ";", ":", ", ", "|"]).map(lambda mark: mark.join(pieces).encode())
+        ),
+        st.sampled_from([b"a,b,c", b"1,O'Brien,10:15", b"'1','b','c'"]),
+    ).filter(bool),
+    max_size=12,
+)
+
+
+@given(_LINES, st.sampled_from([None, ",", ":"]), st.sampled_from([None, True, False]))
+def test_what_is_not_tried_could_not_have_won(lines, delimiter, blank_after):
+    """Leaving out delimiters and quotes that cannot win finds the dialect that trying all of them finds."""
+
+    def found():
+        plain = ResolvedDialect()
+        return sniff(lines, plain, delimiter=delimiter, quote=None, escape=None, blank_after=blank_after)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sniffing, "_may_be_better", lambda *_: True)
+        patched.setattr(sniffing, "_may_speak", lambda *_: True)
+        tried = found()
+
+    assert found() == tried

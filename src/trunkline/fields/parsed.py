@@ -41,6 +41,11 @@ class Parsed:
     columns: tuple[pa.Array, ...]
     faults: tuple[Fault, ...] = ()
 
+    def __getitem__(self, rows: slice) -> Parsed:
+        """Return what became of some of the values."""
+        faults = (Fault(code=each.code, rows=each.rows[rows], expected=each.expected) for each in self.faults)
+        return Parsed(columns=tuple(column[rows] for column in self.columns), faults=tuple(faults))
+
 
 def fixed_width(values: npt.NDArray[np.generic], kind: pa.DataType, absent: Mask | None = None) -> pa.Array:
     """

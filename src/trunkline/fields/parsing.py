@@ -62,6 +62,11 @@ class FieldText:
     absent: Mask
     beside: pa.StringArray | None = None
 
+    def __getitem__(self, rows: slice) -> FieldText:
+        """Return what some of the records say."""
+        beside = None if self.beside is None else self.beside[rows]
+        return FieldText(text=self.text[rows], absent=self.absent[rows], beside=beside)
+
 
 def field_text(
     field: AnyField, layout: Layout, columns: list[pa.StringArray], beside: pa.StringArray | None
