@@ -34,6 +34,8 @@ MINUTES, QUICK_MINUTES = 60, 1.5
 MET, FAILED, USAGE, MISSED = 0, 1, 2, 3
 CHOOSING = ("TRUNKLINE_", "PG", "REDIS_URL", "PYTHONPATH")
 """Variables that begin so would choose servers, or other code."""
+HINDERING = ("PYTHONDONTWRITEBYTECODE",)
+"""An installed program is compiled; with this, each run would compile anew what was edited since."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,7 +135,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(CHOOSING)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith((*CHOOSING, *HINDERING))}
     return {**kept, "TRUNKLINE_HOME": str(folder / "servers"), "PYTHONPATH": str(ROOT)}
 
 
