@@ -26,7 +26,7 @@ from trunkline.framing.scanning import bounds_in
 from trunkline.layout.header_match import match_header
 from trunkline.layout.header_search import dialect_of
 from trunkline.trailers import find_trailers, sums_of
-from trunkline.transformation import transform_block, transform_each
+from trunkline.transformation import transform_block, transform_each, transform_key
 
 if TYPE_CHECKING:
     from trunkline.blocks import Block, TypedBlock
@@ -88,11 +88,6 @@ class Task:
     identity: str
     reading: Reading
 
-    @property
-    def transform_key(self) -> str:
-        """What stands for its typed calls in the cache."""
-        return f"{self.identity}{self.reading.layout.fingerprint}"
-
 
 class Engine(Protocol):
     """Works on blocks, several at a time."""
@@ -143,14 +138,14 @@ class Threads:
 def work_block(block: Block, identity: str, reading: Reading, cache: BlockCache) -> WorkedBlock:
     """Return the typed calls of a block, from the cache where it has them."""
     started, before = thread_time(), cache.counts_here
-    transform_key = f"{identity}{reading.layout.fingerprint}"
-    typed = cache.get_typed(transform_key)
+    key = transform_key(identity, reading.layout)
+    typed = cache.get_typed(key)
     extracted = started
     if typed is None:
         text = _text(block, identity, reading, cache)
         extracted = thread_time()
         typed = typed_of(block, text, reading)
-        cache.put_typed(transform_key, typed)
+        cache.put_typed(key, typed)
     costs = Costs(
         extract_s=extracted - started,
         transform_s=thread_time() - extracted,
@@ -187,13 +182,14 @@ def _work_alike(tasks: Sequence[Task], cache: BlockCache) -> list[WorkedBlock]:
         return answer
 
     began = thread_time()
-    found = {place: counted(place, cache.get_typed, task.transform_key) for place, task in enumerate(tasks)}
+    keys = [transform_key(task.identity, reading.layout) for task in tasks]
+    found = {place: counted(place, cache.get_typed, key) for place, key in enumerate(keys)}
     typed = {place: block for place, block in found.items() if block is not None}
     new = [place for place in found if place not in typed]
     texts = _texts({place: tasks[place] for place in new}, counted, cache)
     extracted = thread_time()
     for place, block in zip(new, transform_each([texts[place] for place in new], reading.layout), strict=True):
-        counted(place, cache.put_typed, tasks[place].transform_key, block)
+        counted(place, cache.put_typed, keys[place], block)
         typed[place] = block
     transformed = thread_time()
     whole = sum(len(task.block.data) for task in tasks)

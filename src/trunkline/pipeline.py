@@ -60,13 +60,7 @@ from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
 from trunkline.loading.stage import Stage, seal_staged
 from trunkline.loading.staged_tables import StagedTable, drop_stage, staged_tables
-from trunkline.loading.staging import (
-    add_block,
-    add_rejects,
-    copy_rows,
-    open_stage,
-    staged_rows,
-)
+from trunkline.loading.staging import add_block, add_rejects, copy_rows, open_stage, staged_rows
 from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
 

@@ -131,12 +131,17 @@ def _cache_for(redis: redis_py.Redis | BlockCache | None) -> BlockCache | None:
     return cache_for(redis)
 
 
+def transform_key(identity: str, layout: Layout) -> str:
+    """Return what stands in the cache for the typed calls of what has this *identity*."""
+    return f"{identity}{layout.fingerprint}"
+
+
 def _transform_part(batch: pa.RecordBatch, lines: Lines, layout: Layout, cache: BlockCache | None) -> TypedBlock:
     """Transform some rows of a frame, through the cache if there is one."""
     text = TextBlock(batch=batch, lines=lines, rejects=NO_REJECTS, read=batch.num_rows)
     if cache is None:
         return transform_block(text, layout)
-    key = f"{digest(batch, lines)}{layout.fingerprint}"
+    key = transform_key(digest(batch, lines), layout)
     typed = cache.get_typed(key)
     if typed is None:
         typed = transform_block(text, layout)

@@ -24,7 +24,7 @@ from trunkline.layout.files import builtin_layouts, load_layout
 from trunkline.layout.header_search import dialect_of
 from trunkline.sources.source import open_source
 from trunkline.together import _in_groups
-from trunkline.transformation import transform_block, transform_each
+from trunkline.transformation import transform_block, transform_each, transform_key
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "layouts"
 REFUSED = [layout.name for layout in builtin_layouts() if layout.refuse]
@@ -167,7 +167,7 @@ def test_each_block_has_its_own_place_in_the_cache():
     for kept in (cache, other):
         work_block(tasks[0].block, tasks[0].identity, tasks[0].reading, kept)
         work_block(tasks[1].block, tasks[1].identity, tasks[1].reading, kept)
-        del kept.typed[tasks[1].transform_key]
+        del kept.typed[transform_key(tasks[1].identity, REFERENCE)]
 
     together = work_each(tasks, cache)
     alone = [work_block(task.block, task.identity, task.reading, other) for task in tasks]

@@ -126,9 +126,8 @@ def compare_early(cursor: Cursor, table: CallTable, load_id: int, staged: Staged
         Whether none of its calls is there.
     """
     twins = twins_of_staged(table, load_id, staged)
-    summing = {name: twins[name] for name in ("staged", "table", "same_key", "bounds")}
     cursor.execute(
-        query("sum_compared", **summing, **_values(table), **measures(table, "s")),
+        query("sum_compared", **twins, **_values(table), **measures(table, "s")),
         {"load_id": load_id, "relation": staged.relation},
     )
     ((equal, differing),) = cursor.fetchall()
@@ -155,11 +154,10 @@ def insert_compared(cursor: Cursor, table: CallTable, load_id: int, compared: Se
     """
     inserted = 0
     for staged in compared:
-        twins = twins_of_staged(table, load_id, staged)
         cursor.execute(
             query(
                 "insert_all" if staged.all_new else "insert_new",
-                **{name: twins[name] for name in ("staged", "table", "same_key", "bounds")},
+                **twins_of_staged(table, load_id, staged),
                 columns=identifiers(table.columns),
                 s_columns=identifiers(table.columns, "s"),
             )

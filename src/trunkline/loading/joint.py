@@ -20,7 +20,7 @@ from trunkline.books.writing import Content, OpenLoad, Terms, check_terms, close
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError
-from trunkline.loading.catalog import Partition, first_days, is_replicated, oid_of, overlap, partitions_of
+from trunkline.loading.catalog import Partition, first_days, is_replicated, partitions_of, relations_of
 from trunkline.loading.expressions import named_measures, summed
 from trunkline.loading.publishing import add_partition, attach
 from trunkline.loading.sealing import analyze, drop_index, hurry_sealing, index, watch
@@ -129,7 +129,7 @@ class JointStage:
         self._reopened |= starts
 
     def _is_new(self, partitions: Sequence[Partition], staged: StagedTable) -> bool:
-        return self._table.is_partitioned and not any(overlap(there, staged) for there in partitions)
+        return not relations_of(self._cursor, self._table, partitions, staged)
 
     def _seal(self, staged: StagedTable) -> None:
         index(self._cursor, self._table, staged)
@@ -180,9 +180,7 @@ class JointStage:
         staged = self._staged[start]
         added = {add_partition(self._cursor, self._table, self.owner, staged)} if is_new else set()
         self._merge(staged)
-        if not self._table.is_partitioned:
-            return {oid_of(self._cursor, self._table.qualified)}
-        return added | {there.oid for there in partitions if overlap(there, staged)}
+        return added.union(relations_of(self._cursor, self._table, partitions, staged))
 
     def _merge(self, staged: StagedTable) -> None:
         self._cursor.execute(query("forget_staged_sums"), {"relation": staged.relation})

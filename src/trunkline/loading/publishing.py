@@ -44,12 +44,7 @@ from trunkline.loading.comparing import (
 )
 from trunkline.loading.conflicts import Conflict, count_conflicts, each_conflict, reject_conflicts
 from trunkline.loading.expressions import named_measures
-from trunkline.loading.known_blocks import (
-    check_known_blocks,
-    count_set_aside,
-    note_known_twins,
-    settle_known_blocks,
-)
+from trunkline.loading.known_blocks import check_known_blocks, count_set_aside, note_known_twins, settle_known_blocks
 from trunkline.loading.sealing import index_name, make_attachable
 from trunkline.loading.staged_tables import (
     STAGING_SCHEMA,
@@ -369,7 +364,7 @@ def _merge(
     cursor.execute(
         query(
             "merge_staged",
-            **{name: twins[name] for name in ("staged", "table", "same_key", "bounds")},
+            **twins,
             columns=identifiers(table.columns),
             s_columns=identifiers(table.columns, "s"),
             sums=named_measures(table),

@@ -20,12 +20,7 @@ from trunkline.database.queries import Queries
 from trunkline.errors import RefusedError
 from trunkline.loading.copy_format import CopyStream, copy_options, encode_copy
 from trunkline.loading.partitions import Days, partition_bounds, partition_starts
-from trunkline.loading.staged_tables import (
-    StagedTable,
-    aside_table,
-    repeats_table,
-    staged_name,
-)
+from trunkline.loading.staged_tables import StagedTable, aside_table, repeats_table, staged_name
 from trunkline.loading.tables import CallTable, identifiers
 
 if TYPE_CHECKING:

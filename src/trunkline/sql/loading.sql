@@ -262,7 +262,7 @@ update trunkline.staged set sealed = true, compared_with = %(compared_with)s, al
 where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: mark_open
--- A staged table is not ready after all: more calls come, or what it was compared with is not as it was.
+-- A staged table is not ready after all: more calls come.
 update trunkline.staged set sealed = false, compared_with = null where load_id = %(load_id)s and relation = %(relation)s
 
 -- name: drop_index
