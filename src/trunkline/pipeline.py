@@ -30,7 +30,7 @@ from trunkline.books.writing import (
     begin_load,
     check_terms,
     count_staged,
-    disown_load,
+    disown_loads,
     earlier_blocks,
     fail_load,
     find_ended,
@@ -53,12 +53,13 @@ from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError,
 from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm
 from trunkline.layout.header_match import left_out
-from trunkline.loading.catalog import partitions_of
+from trunkline.loading.catalog import Partition, first_days, partitions_of
 from trunkline.loading.conflicts import Conflict, reject_conflicts
 from trunkline.loading.known_blocks import StaleStageError, add_known_block
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
-from trunkline.loading.stage import Stage, seal_staged
+from trunkline.loading.sealing import seal
+from trunkline.loading.stage import Seal, Stage, seal_rest
 from trunkline.loading.staged_tables import StagedTable, drop_stage, staged_tables
 from trunkline.loading.staging import add_block, add_rejects, copy_rows, open_stage, staged_rows
 from trunkline.trailers import Counts
@@ -66,6 +67,7 @@ from trunkline.transformation import typed_totals
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.database.sessions import Sessions
     from trunkline.engine import Engine
@@ -106,8 +108,16 @@ class Job:
     @property
     def resume_key(self) -> str:
         """What must be equal for another run to go on with the blocks of this one."""
+        return self._key("alone")
+
+    @property
+    def joint_key(self) -> str:
+        """The same of a load together with others, whose blocks nobody goes on with: they are in tables of all."""
+        return self._key("together")
+
+    def _key(self, way: str) -> str:
         parts = (self.terms.source, self.content.hash, self.terms.layout_fingerprint, self.terms.key_fingerprint)
-        text = "\n".join((*parts, self.terms.call_table, self.terms.system, str(self.reload), __version__))
+        text = "\n".join((*parts, self.terms.call_table, self.terms.system, str(self.reload), __version__, way))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -171,7 +181,7 @@ def _open(connection: Connection, job: Job) -> OpenLoad:
     with connection.cursor() as cursor:
         reloads = loads_of_content(cursor, job.terms, job.content.hash) if job.reload else ()
         left = left_loads(cursor, job.resume_key)
-        discard(cursor, (load.load_id for load in left[1:]))
+        discard(cursor, (load.load_id for load in (*left[1:], *left_loads(cursor, job.joint_key))))
         if left:
             load = replace(left[0], reloads=reloads)
         else:
@@ -214,9 +224,10 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         job.sessions,
         job.table,
         load,
+        # Of two records with one key the later one replaces: an earlier choice would not stand.
+        None if job.layout.on_conflict == "replace" else _seal_beside(job, load, partitions),
         system=job.terms.system,
-        on_conflict=job.layout.on_conflict,
-        partitions=partitions,
+        there=first_days(partitions),
         left=left,
         left_blocks=done.keys(),
     )
@@ -343,19 +354,19 @@ def _stage_block(
 
 
 def _seal(connection: Connection, job: Job, load: OpenLoad) -> None:
-    """Seal the staged tables that are not sealed yet side by side, each in a transaction of its own."""
     with connection.cursor() as cursor:
-        unsealed = [staged for staged in staged_tables(cursor, load.load_id) if not staged.sealed]
         partitions = partitions_of(cursor, job.table)
     connection.commit()
+    seal_rest(job.sessions, load, _seal_beside(job, load, partitions), workers=job.workers)
 
-    def work(staged: StagedTable) -> None:
-        on_conflict = job.layout.on_conflict
-        seal_staged(job.sessions, job.table, load, staged, on_conflict=on_conflict, partitions=partitions)
 
-    with ThreadPoolExecutor(job.workers, thread_name_prefix="trunkline") as executor:
-        for _ in each(executor, work, unsealed, in_work=job.workers + BLOCKS_WAITING):
-            pass
+def _seal_beside(job: Job, load: OpenLoad, partitions: Sequence[Partition]) -> Seal:
+    """Return what seals a staged table of a load for a call table that has these partitions."""
+
+    def seal_one(cursor: Cursor, staged: StagedTable) -> StagedTable:
+        return seal(cursor, job.table, load, staged, on_conflict=job.layout.on_conflict, partitions=partitions)
+
+    return seal_one
 
 
 def _publish(connection: Connection, job: Job, load: OpenLoad) -> None:
@@ -435,9 +446,9 @@ def _drop(connection: Connection, load: OpenLoad) -> None:
 def _finish(connection: Connection, job: Job, load_id: int, attempts: Attempts) -> Books:
     """Note what the load cost, and return its books."""
     with connection.cursor() as cursor:
-        add_costs(cursor, load_id, attempts.costs.cache, attempts.costs.seconds_since(attempts.began))
-        disown_load(cursor, load_id)
-        discard(cursor, (load.load_id for load in left_loads(cursor, job.resume_key)))
+        add_costs(cursor, {load_id: attempts.paid()})
+        disown_loads(cursor, [load_id])
+        discard(cursor, (load.load_id for load in left_loads(cursor, job.resume_key, job.joint_key)))
     books = replace(show_load(connection, load_id).books, unknown_columns=attempts.unknown_columns)
     connection.commit()
     return books

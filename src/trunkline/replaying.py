@@ -360,7 +360,7 @@ def _in_passes(cursor: Cursor, work: _Work, attempts: Attempts, passing: list[_P
         work.warn(f"{work.terms.source}: {doubt}")
     attempts.load_ids.append(load.load_id)
     settled = settle_replayed(cursor, load.load_id, found.left)
-    add_costs(cursor, load.load_id, CacheCounts(), Seconds(total=perf_counter() - attempts.began))
+    add_costs(cursor, {load.load_id: (CacheCounts(), Seconds(total=perf_counter() - attempts.began))})
     return found.outcome(work.origin, show_load(cursor.connection, load.load_id).books, settled=settled)
 
 

@@ -31,7 +31,7 @@ def calls(tmp_path_factory):
     """A file of several blocks in which a record of a hundred is damaged."""
     folder = tmp_path_factory.mktemp("calls")
     program = Command({"PATH": os.environ["PATH"]}, folder)
-    assert program("sample", "--records", RECORDS, "--dirty", 0.01, "--out", "calls.csv").code == 0
+    assert program("sample", "--records", RECORDS, "--days", 3, "--dirty", 0.01, "--out", "calls.csv").code == 0
     return folder / "calls.csv"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,16 +18,19 @@ from trunkline.database.retrying import retrying
 from trunkline.database.schema import migrate
 from trunkline.engine import work_each
 from trunkline.errors import EngineError
-from trunkline.loading import joint as joint_module
-from trunkline.loading import sealing
+from trunkline.loading import sealing, stage
 from trunkline.progress import Watch
 from trunkline.servers import open_servers
 from trunkline.settings.resolution import Settings
 
+TWILIO = Path(__file__).parents[1] / "fixtures" / "layouts" / "twilio.csv"
+
 # All that a load leaves, but for numbers, clocks and costs, load by load in the order of their sources.
 LEFT = {
     "loads": """
-        select to_jsonb(l) - array['id', 'token', 'seconds', 'started_at', 'finished_at', 'published_seq', 'resume_key']
+        select to_jsonb(l)
+            - array['id', 'token', 'seconds', 'started_at', 'finished_at', 'published_seq', 'resume_key', 'reason'],
+            regexp_replace(reason, 'load \\d+', 'load')
         from trunkline.loads l order by source""",
     "calls": """
         select to_jsonb(c) - 'load_id', l.source
@@ -123,14 +128,14 @@ def test_what_cannot_be_worked_on_with_others_is_by_itself(database_url, logs, m
 
 def test_days_that_come_back_are_opened_again(database_url, other_url, tmp_path, monkeypatch, joint):
     """Days are sealed when the sources have passed them; calls that come late for one are as if they had come early."""
-    monkeypatch.setattr(joint_module, "ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(together, "SOURCES_AT_ONCE", 1)
     opened: list[str] = []
 
-    def note_and_drop(cursor, staged):
+    def note_and_reopen(cursor, load_id, staged):
         opened.append(staged.relation)
-        sealing.drop_index(cursor, staged)
+        sealing.reopen(cursor, load_id, staged)
 
-    monkeypatch.setattr(joint_module, "drop_index", note_and_drop)
+    monkeypatch.setattr(stage, "reopen", note_and_reopen)
     days = [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 2, 2, 2, 2, 6, 6]
     logs = [
         write_log(tmp_path / f"{n:02}.csv", [record(10 * n + i, day=day) for i in range(4)])
@@ -239,15 +244,77 @@ def test_a_connection_that_is_lost_costs_nothing(database_url, logs, monkeypatch
     check_books(database_url)
 
 
-def test_a_lost_reply_to_the_commit_doubles_nothing(database_url, logs, monkeypatch):
-    """Each COMMIT in turn happens without its reply, until the run had none left."""
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"insert into trunkline.loads",
+        b"create table if not exists",
+        b"copy ",
+        b"create unique index",
+        b"attach partition",
+    ],
+)
+def test_a_lost_reply_to_the_commit_doubles_nothing(database_url, logs, monkeypatch, words):
+    """The COMMIT of what is opened, made, staged, sealed or published happens without its reply."""
     monkeypatch.setattr(runner, "retrying", partial(retrying, sleep=lambda _: None))
-    for number in range(100):
-        trigger = Trigger(skip=number)
-        execute(database_url, "drop table if exists customer_call_logs cascade; truncate trunkline.loads cascade")
-        with run_behind(database_url, partial(DropCommitReply, trigger), logs) as books:
-            assert [(each.status, each.loaded) for each in books] == [("loaded", 4)] * 10
-        check_books(database_url)
-        if not trigger.fired:
-            break
-    assert number > 2
+    trigger = Trigger()
+    with run_behind(database_url, partial(DropCommitReply, trigger, words), logs) as books:
+        assert [(each.status, each.loaded) for each in books] == [("loaded", 4)] * 10
+    assert trigger.fired
+    check_books(database_url)
+
+
+def interrupt(monkeypatch, url, logs):
+    """Run until all is staged; then the run ends as if it were killed, and nobody clears up."""
+    with monkeypatch.context() as patch:
+        patch.setattr(together, "publish_joint", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_on(url, *logs)
+
+
+@pytest.mark.parametrize("again", [10, 1])
+def test_what_a_killed_run_left_is_dropped(database_url, logs, monkeypatch, again):
+    """The next run of these sources begins anew, together or alone, and of those that it has nothing else is left."""
+    interrupt(monkeypatch, database_url, logs)
+    assert execute(database_url, "select count(*) from trunkline.loads where status = 'running'") == [(10,)]
+    assert execute(database_url, "select count(*) > 0 from trunkline.staged") == [(True,)]
+
+    books = run_on(database_url, *logs[:again])
+
+    assert [each.status for each in books] == ["loaded"] * again
+    left = execute(database_url, "select source from trunkline.loads where status = 'running' order by id")
+    assert left == [(log,) for log in logs[again:]]
+    assert execute(database_url, "select count(*) from trunkline.staged") == [(0,)]
+    run_on(database_url, *logs[again:])
+    check_books(database_url)
+
+
+def test_what_nobody_goes_on_with_is_given_up(database_url, logs, monkeypatch):
+    """After a week the loads of a killed run are closed as failed, by whatever run comes."""
+    interrupt(monkeypatch, database_url, logs)
+    execute(database_url, "update trunkline.loads set started_at = started_at - interval '8 days'")
+
+    run_on(database_url, logs[0])
+
+    assert execute(database_url, "select status, count(*) from trunkline.loads group by 1 order by 1") == [
+        ("failed", 10),
+        ("loaded", 1),
+    ]
+    check_books(database_url)
+
+
+@pytest.mark.parametrize("currencies", [("USD", "USD"), ("USD", "KES")])
+def test_sums_are_kept_by_currency(database_url, tmp_path, joint, currencies):
+    """Whether the calls of a day are in one, which is summed quickly, or in several."""
+    head, call = TWILIO.read_text().splitlines()[:2]
+    logs = [tmp_path / f"{n}.csv" for n in range(9)]
+    for n, log in enumerate(logs):
+        calls = (call.replace("01,,", f"{n}{i},,").replace("USD", code) for i, code in enumerate(currencies))
+        log.write_text("\n".join([head, *calls, ""]))
+
+    books = run_on(database_url, *map(str, logs), layout="twilio")
+
+    assert joint == [9]
+    amount = Decimal("-0.0085")
+    expected = {code: amount * currencies.count(code) for code in currencies}
+    assert [each.totals.cost for each in books] == [expected] * 9

@@ -23,7 +23,7 @@ from trunkline.framing.scanning import record_borders
 from trunkline.layout.files import builtin_layouts, load_layout
 from trunkline.layout.header_search import dialect_of
 from trunkline.sources.source import open_source
-from trunkline.together import _in_groups
+from trunkline.together import _some_at_once
 from trunkline.transformation import transform_block, transform_each, transform_key
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "layouts"
@@ -202,4 +202,4 @@ def test_sources_are_grouped_up_to_the_size_of_a_block(sizes, location, groups):
     """What is compressed counts as what it is likely to become, and a long source is a group of its own."""
     jobs = [Mock(content=Mock(bytes=size), source=Mock(location=location)) for size in sizes]
 
-    assert [len(group) for group in _in_groups(jobs)] == groups
+    assert [len(group) for group in _some_at_once(jobs)] == groups

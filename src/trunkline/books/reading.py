@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -125,7 +125,7 @@ def list_loads(
     """
     if status is not None and status not in _KEPT:
         raise UsageError(f"a load in the books is never {status!r}; expected {', '.join(_KEPT)}")
-    filters = {"load": None, "status": status, "layout": layout, "system": system, "source": source, "limit": limit}
+    filters = {"ids": None, "status": status, "layout": layout, "system": system, "source": source, "limit": limit}
     return [_load_entry(row) for row in _rows(connection, "list_loads", filters)]
 
 
@@ -136,11 +136,16 @@ def show_load(connection: Connection, load_id: int) -> LoadEntry:
     Raises:
         UsageError: If there is none of this number.
     """
-    filters = dict.fromkeys(("status", "layout", "system", "source")) | {"load": load_id, "limit": 1}
-    rows = _rows(connection, "list_loads", filters)
-    if not rows:
+    entries = show_loads(connection, [load_id])
+    if not entries:
         raise UsageError(f"the books have no load {load_id}", hint="'trunkline loads' lists them")
-    return _load_entry(rows[0])
+    return entries[load_id]
+
+
+def show_loads(connection: Connection, load_ids: Sequence[int]) -> dict[int, LoadEntry]:
+    """Return those of these loads that there are, by number."""
+    filters = dict.fromkeys(("status", "layout", "system", "source", "limit")) | {"ids": list(load_ids)}
+    return {row["id"]: _load_entry(row) for row in _rows(connection, "list_loads", filters)}
 
 
 def list_counts(connection: Connection, *, layout: str | None = None, system: str | None = None) -> list[Count]:

@@ -128,13 +128,13 @@ def settle_replayed(cursor: Cursor, load_id: int, ids: Sequence[int]) -> int:
     return int(cursor.rowcount)
 
 
-def settle_read_again(cursor: Cursor, load_id: int) -> None:
+def settle_read_again(cursor: Cursor, load_ids: Sequence[int]) -> None:
     """
-    Settle the open rejects of other loads of the content that this load brought as a whole.
+    Settle the open rejects of other loads of the contents that these loads brought as a whole.
 
     Where it is no reject any more, it left through this load; where it is, only the new reject stays open.
     """
-    cursor.execute(query("settle_read_again"), {"load_id": load_id})
+    cursor.execute(query("settle_read_again"), {"load_ids": list(load_ids)})
 
 
 def count_settled(cursor: Cursor, load_id: int) -> int:

@@ -20,6 +20,7 @@ from trunkline.errors import DatabaseBusyError, DatabaseError, ReloadNeededError
 from trunkline.findings import Findings
 
 if TYPE_CHECKING:
+    from psycopg2 import sql
     from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -130,12 +131,22 @@ class Attempts:
     costs: Costs = field(default_factory=Costs)
     unknown_columns: tuple[str, ...] = ()
 
+    def paid(self) -> tuple[CacheCounts, Seconds]:
+        """Return what the books keep of the costs until now."""
+        return self.costs.cache, self.costs.seconds_since(self.began)
+
 
 def find_unchanged(cursor: Cursor, terms: Terms, content_hash: str) -> int | None:
     """Return the load that brought this content on these terms, if its calls are where it left them."""
     cursor.execute(query("find_unchanged"), terms.parameters() | {"content_hash": content_hash})
     row = cursor.fetchone()
     return None if row is None else int(row[0])
+
+
+def is_any_unchanged(cursor: Cursor, terms: Terms, content_hashes: Sequence[str]) -> bool:
+    """Tell whether any of these contents was brought on these terms, with its calls where the load left them."""
+    cursor.execute(query("find_any_unchanged"), terms.parameters() | {"content_hashes": list(content_hashes)})
+    return cursor.fetchone() is not None
 
 
 def find_ended(cursor: Cursor, load_ids: Sequence[int]) -> int | None:
@@ -253,14 +264,15 @@ def own_load(cursor: Cursor, load_id: int) -> bool:
     return bool(_row(cursor)[0])
 
 
-def disown_load(cursor: Cursor, load_id: int) -> None:
-    """Give the lock of a load back."""
-    cursor.execute(query("disown_load"), {"space": LockSpace.LOAD, "load_id": load_id % LOCK_NUMBERS})
+def disown_loads(cursor: Cursor, load_ids: Iterable[int]) -> None:
+    """Give the locks of loads back."""
+    numbers = [load_id % LOCK_NUMBERS for load_id in load_ids]
+    cursor.execute(query("disown_loads"), {"space": LockSpace.LOAD, "numbers": numbers})
 
 
-def left_loads(cursor: Cursor, resume_key: str) -> list[OpenLoad]:
-    """Return the loads that were begun under *resume_key* and that nobody works on; this session owns them now."""
-    cursor.execute(query("resumable_loads"), {"resume_key": resume_key})
+def left_loads(cursor: Cursor, *resume_keys: str) -> list[OpenLoad]:
+    """Return the loads that were begun under one of these and that nobody works on; this session owns them now."""
+    cursor.execute(query("resumable_loads"), {"resume_keys": list(resume_keys)})
     begun = [int(load_id) for (load_id,) in cursor.fetchall()]
     taken = [_take_load(cursor, load_id) for load_id in begun if own_load(cursor, load_id)]
     return [load for load in taken if load is not None]
@@ -279,7 +291,7 @@ def _take_load(cursor: Cursor, load_id: int) -> OpenLoad | None:
         row = None
     cursor.execute("release savepoint before_take")
     if row is None:
-        disown_load(cursor, load_id)
+        disown_loads(cursor, [load_id])
         return None
     return OpenLoad(load_id=load_id, token=str(row[0]))
 
@@ -368,7 +380,7 @@ def refuse_load(cursor: Cursor, load: OpenLoad, reason: str, *, content: Content
             "rejected_by": json.dumps(rejected_by),
         },
     )
-    cursor.execute(query("link_rejects"), {"load_id": load.load_id})
+    cursor.execute(query("link_rejects"), {"load_ids": [load.load_id]})
     cursor.execute(query("trim_rejects"), {"load_id": load.load_id})
 
 
@@ -378,45 +390,68 @@ def fail_load(cursor: Cursor, load_id: int, reason: str) -> None:
     cursor.execute(query("close_failed"), {"load_id": load_id, "reason": reason})
 
 
-def discard_load(cursor: Cursor, load_id: int) -> None:
-    """Remove the books of a load that turned out to be another's or unchanged, its rejects included."""
-    cursor.execute(query("discard_load"), {"load_id": load_id})
+def discard_loads(cursor: Cursor, load_ids: Sequence[int]) -> None:
+    """Remove the books of loads that turned out to be another's or unchanged, their rejects included."""
+    cursor.execute(query("discard_loads"), {"load_ids": list(load_ids)})
 
 
-def close_loaded(
-    cursor: Cursor, load: OpenLoad, content: Content, *, set_aside: tuple[int, int, int], replaced: int
-) -> None:
-    """Close the books of a load: the table's checks refuse what does not balance."""
-    duplicates, duplicates_in_source, conflicts = set_aside
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closing:
+    """What closes the books of a load, beside what the database counts itself."""
+
+    load: OpenLoad
+    content: Content
+    duplicates: int = 0
+    duplicates_in_source: int = 0
+    conflicts: int = 0
+    replaced: int = 0
+
+    def to_dict(self) -> dict[str, object]:
+        counts = ("duplicates", "duplicates_in_source", "conflicts", "replaced")
+        return {
+            "load_id": self.load.load_id,
+            "content_hash": self.content.hash,
+            "bytes": self.content.bytes,
+            "reloads": self.load.reloads[-1] if self.load.reloads else None,
+            **{name: getattr(self, name) for name in counts},
+        }
+
+
+def add_totals(cursor: Cursor, load_ids: Sequence[int], *, aside: sql.Identifier) -> None:
+    """Write the sums of loads into the books; *aside* has what the first of them set aside."""
+    cursor.execute(query("add_totals", aside=aside), {"load_ids": list(load_ids)})
+
+
+def add_partitions(cursor: Cursor, table: CallTable, relations: Mapping[int, Iterable[int]]) -> None:
+    """Note in which relations the calls of loads are, by number of the load, their duplicates' twins included."""
+    pairs = [(load_id, number) for load_id, numbers in relations.items() for number in sorted(numbers)]
     cursor.execute(
-        query("close_loaded"),
+        query("add_partitions"),
         {
-            "load_id": load.load_id,
-            "content_hash": content.hash,
-            "bytes": content.bytes,
-            "rejected_by": json.dumps(_rejected_by(cursor, load.load_id)),
-            "duplicates": duplicates,
-            "duplicates_in_source": duplicates_in_source,
-            "conflicts": conflicts,
-            "replaced": replaced,
-            "reloads": load.reloads[-1] if load.reloads else None,
+            "call_table": table.qualified,
+            "load_ids": [load_id for load_id, _ in pairs],
+            "relations": [number for _, number in pairs],
         },
     )
-    cursor.execute(query("link_rejects"), {"load_id": load.load_id})
-    if load.reloads:
-        cursor.execute(query("supersede"), {"load_id": load.load_id, "load_ids": list(load.reloads)})
 
 
-def add_costs(cursor: Cursor, load_id: int, cache: CacheCounts, seconds: Seconds) -> None:
-    """Note what a load cost us; not part of the balance."""
-    cursor.execute(
-        query("add_costs"),
-        {
-            "load_id": load_id,
-            "seconds": json.dumps(seconds.to_dict()),
-        }
-        | cache.to_dict(),
-    )
+def close_loaded(cursor: Cursor, closings: Sequence[Closing]) -> None:
+    """Close the books of loads, whose order of publishing is taken: the table's checks refuse what does not balance."""
+    cursor.execute(query("close_loaded"), {"loads": json.dumps([closing.to_dict() for closing in closings])})
+    cursor.execute(query("link_rejects"), {"load_ids": [closing.load.load_id for closing in closings]})
+    for closing in closings:
+        if closing.load.reloads:
+            superseded = {"load_id": closing.load.load_id, "load_ids": list(closing.load.reloads)}
+            cursor.execute(query("supersede"), superseded)
+
+
+def add_costs(cursor: Cursor, costs: Mapping[int, tuple[CacheCounts, Seconds]]) -> None:
+    """Note what loads cost us, by their numbers; not part of the balance."""
+    rows = [
+        cache.to_dict() | {"load_id": load_id, "seconds": seconds.to_dict()}
+        for load_id, (cache, seconds) in costs.items()
+    ]
+    cursor.execute(query("add_costs"), {"costs": json.dumps(rows)})
 
 
 def unchanged_books(connection: Connection, load_id: int, source: str, attempts: Attempts) -> Books:

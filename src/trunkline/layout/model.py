@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, StrictBool, StrictInt, StrictStr, model_validator
@@ -332,7 +333,14 @@ class Layout(Part):
         columns = tuple(column for field in self.fields for column in field.columns)
         return (*columns, _EXTRA) if self.extra == "keep" else columns
 
-    @property
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with these values; what was worked out of the old ones is not copied."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("fingerprint", "key_fingerprint"):
+            copied.__dict__.pop(name, None)
+        return copied
+
+    @cached_property
     def fingerprint(self) -> str:
         """
         Hash, in hex, of everything that changes what becomes of a record: the layout with its overrides, and the
@@ -346,7 +354,7 @@ class Layout(Part):
             content[SYSTEM] = self._system
         return _digest(content)
 
-    @property
+    @cached_property
     def key_fingerprint(self) -> str:
         """
         Hash, in hex, of everything that changes which key a record gets, but for its zone, its currency and its

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2.errors
 
-from trunkline.books.writing import Terms, discard_load, disown_load, fail_load, own_load
+from trunkline.books.writing import Terms, discard_loads, disown_loads, fail_load, own_load
 from trunkline.database.queries import Queries
 from trunkline.loading.staged_tables import drop_stage
 
@@ -57,8 +57,8 @@ def discard(cursor: Cursor, load_ids: Iterable[int]) -> None:
     """Remove loads that this session owns, with what they staged, in the caller's transaction."""
     for load_id in load_ids:
         drop_stage(cursor, load_id)
-        discard_load(cursor, load_id)
-        disown_load(cursor, load_id)
+        discard_loads(cursor, [load_id])
+        disown_loads(cursor, [load_id])
 
 
 def _give_up(cursor: Cursor, load_id: int, reason: str | None) -> bool:
@@ -69,13 +69,13 @@ def _give_up(cursor: Cursor, load_id: int, reason: str | None) -> bool:
         cursor.execute("set local lock_timeout = '1s'")
         drop_stage(cursor, load_id)
         if reason is None:
-            discard_load(cursor, load_id)
+            discard_loads(cursor, [load_id])
         else:
             fail_load(cursor, load_id, reason)
     except (psycopg2.errors.LockNotAvailable, psycopg2.errors.InsufficientPrivilege):
         cursor.connection.rollback()  # a session that is cut off still works on it, or it is another role's
-        disown_load(cursor, load_id)
+        disown_loads(cursor, [load_id])
         return False
-    disown_load(cursor, load_id)
+    disown_loads(cursor, [load_id])
     cursor.connection.commit()
     return True

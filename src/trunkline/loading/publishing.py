@@ -18,10 +18,13 @@ from psycopg2.errors import LockNotAvailable, UniqueViolation
 from trunkline.books.sequences import forget_replaced, note_name, note_numbers
 from trunkline.books.settling import settle_read_again
 from trunkline.books.writing import (
+    Closing,
     Content,
     OpenLoad,
     ReadRaw,
     Terms,
+    add_partitions,
+    add_totals,
     check_terms,
     close_loaded,
     count_staged,
@@ -401,12 +404,9 @@ def _check_rejects(cursor: Cursor, load: OpenLoad, max_rejects: MaxRejects | Non
 
 
 def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Content, outcome: _Outcome) -> None:
-    cursor.execute(
-        query("add_partitions"),
-        {"load_id": load.load_id, "call_table": table.qualified, "relations": sorted(outcome.relations)},
-    )
+    add_partitions(cursor, table, {load.load_id: outcome.relations})
     aside = aside_table(load.load_id)
-    cursor.execute(query("add_totals", aside=aside), {"load_id": load.load_id})
+    add_totals(cursor, [load.load_id], aside=aside)
     note_known_twins(cursor, load.load_id)
     cursor.execute(query("set_aside", aside=aside))
     duplicates, duplicates_in_source, conflicts = _three(cursor.fetchall())
@@ -414,18 +414,16 @@ def _write_books(cursor: Cursor, table: CallTable, load: OpenLoad, content: Cont
         count_set_aside(cursor, load.load_id)
     known, known_in_source = settle_known_blocks(cursor, load.load_id)
     cursor.execute(query("publish_order"), {"space": LockSpace.BOOKS})
-    close_loaded(
-        cursor,
-        load,
-        content,
-        set_aside=(
-            duplicates + count_twins(cursor, load.load_id) + known,
-            duplicates_in_source + known_in_source,
-            conflicts,
-        ),
+    closing = Closing(
+        load=load,
+        content=content,
+        duplicates=duplicates + count_twins(cursor, load.load_id) + known,
+        duplicates_in_source=duplicates_in_source + known_in_source,
+        conflicts=conflicts,
         replaced=outcome.replaced,
     )
-    settle_read_again(cursor, load.load_id)
+    close_loaded(cursor, [closing])
+    settle_read_again(cursor, [load.load_id])
 
 
 def _three(rows: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:

@@ -59,19 +59,25 @@ def seal(
         state = states_of(cursor, load.load_id, {staged.relation: relations})[staged.relation]
     if state is None:
         make_attachable(cursor, table, load.load_id, staged, on_conflict=on_conflict)
-        sealed = replace(staged, sealed=True)
-    else:
-        if _has_repeats(cursor, table, staged):
-            _settle(cursor, table, load.load_id, staged, on_conflict=on_conflict)
-        all_new = compare_early(cursor, table, load.load_id, staged, on_conflict=on_conflict)
-        sealed = replace(staged, sealed=True, compared_with=state, all_new=all_new)
+        return mark_sealed(cursor, load.load_id, staged)
+    if _has_repeats(cursor, table, staged):
+        _settle(cursor, table, load.load_id, staged, on_conflict=on_conflict)
+    all_new = compare_early(cursor, table, load.load_id, staged, on_conflict=on_conflict)
+    return mark_sealed(cursor, load.load_id, staged, compared_with=state, all_new=all_new)
+
+
+def mark_sealed(
+    cursor: Cursor, load_id: int, staged: StagedTable, *, compared_with: str | None = None, all_new: bool = False
+) -> StagedTable:
+    """Note in the register that a staged table is ready to be published, and return it as it is then."""
+    sealed = replace(staged, sealed=True, compared_with=compared_with, all_new=all_new)
     cursor.execute(
         query("mark_sealed"),
         {
-            "load_id": load.load_id,
+            "load_id": load_id,
             "relation": staged.relation,
-            "compared_with": sealed.compared_with,
-            "all_new": sealed.all_new,
+            "compared_with": compared_with,
+            "all_new": all_new,
         },
     )
     return sealed
@@ -116,20 +122,13 @@ def _settle(cursor: Cursor, table: CallTable, load_id: int, staged: StagedTable,
 
 def reopen(cursor: Cursor, load_id: int, staged: StagedTable) -> None:
     """Take back what made a staged table ready, all but the repeats that were set aside: more calls come into it."""
-    names = {"load_id": load_id, "relation": staged.relation}
-    cursor.execute(query("mark_open"), names)
+    cursor.execute(query("mark_open"), {"load_id": load_id, "relation": staged.relation})
     if staged.compared_with is not None:
         forget_comparison(cursor, load_id, staged)
     else:
-        cursor.execute(query("drop_sums"), names)
-        drop_index(cursor, staged)
-
-
-def drop_index(cursor: Cursor, staged: StagedTable) -> None:
-    """Take the index and the trigger from a sealed table."""
-    index = sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))
-    cursor.execute(query("drop_index", index=index))
-    cursor.execute(query("forget_no_change", table=staged.identifier))
+        cursor.execute(query("drop_sums"), {"relation": staged.relation})
+        cursor.execute(query("drop_index", index=sql.Identifier(STAGING_SCHEMA, index_name(staged.relation))))
+        cursor.execute(query("forget_no_change", table=staged.identifier))
 
 
 def analyze(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:

@@ -4,7 +4,8 @@ blocks have moved past them, so that PostgreSQL builds indexes while blocks are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -13,15 +14,19 @@ from threading import Condition
 from typing import TYPE_CHECKING
 
 from trunkline.books.writing import hold_load
-from trunkline.loading.catalog import Partition, first_days
-from trunkline.loading.sealing import hurry_sealing, reopen, seal
+from trunkline.loading.sealing import hurry_sealing, reopen
+from trunkline.loading.staged_tables import StagedTable, staged_tables
 from trunkline.loading.staging import check_partition_count, make_staged
 
 if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
     from trunkline.books.writing import OpenLoad
     from trunkline.database.sessions import Sessions
-    from trunkline.loading.staged_tables import StagedTable
     from trunkline.loading.tables import CallTable
+
+Seal = Callable[["Cursor", StagedTable], StagedTable]
+"""Makes a staged table ready to be published; what is left to the publish comes back as it was."""
 
 PASSED_BLOCKS = 2  # without a call of a day, before the day counts as passed: switches write calls as they end
 MOST_REOPENED = 10  # tables; a source that comes back to more of them has no order worth waiting for
@@ -39,7 +44,7 @@ class _Filled:
     state: _State = _State.FILLING
     fillers: int = 0  # workers that copy a block into it
     last_block: int = -1
-    reopened: bool = False
+    early: bool = True  # it may be sealed before all blocks are there
 
 
 class Stage:
@@ -55,37 +60,35 @@ class Stage:
         sessions: Sessions,
         table: CallTable,
         load: OpenLoad,
+        seal: Seal | None,
         *,
         system: str,
-        on_conflict: str,
-        partitions: Sequence[Partition],
-        left: Sequence[StagedTable],
-        left_blocks: Collection[int],
+        there: set[date],
+        left: Sequence[StagedTable] = (),
+        left_blocks: Collection[int] = (),
     ) -> None:
         """
         Take up the staging of a load.
 
         Args:
-            partitions: Those that the call table has.
+            seal: How tables are sealed that the blocks have passed; None: they wait for all blocks.
+            there: The first days of the partitions that the call table has.
             left: Staged tables of earlier attempts, filled by *left_blocks*.
         """
         self._sessions = sessions
         self._table = table
         self._load = load
+        self._seal_with = seal if table.is_partitioned else None
         self._system = system
-        self._on_conflict = on_conflict
-        self._partitions = partitions
-        self._there = first_days(partitions)
+        self._there = there
         self._tables = {
-            None if staged.lower is None else staged.lower.date(): _Filled(
+            staged.start: _Filled(
                 staged=staged,
                 state=_State.SEALED if staged.sealed else _State.FILLING,
                 last_block=max(left_blocks, default=-1),
             )
             for staged in left
         }
-        # Of two records with one key the later one replaces: an earlier choice would not stand.
-        self._early = table.is_partitioned and on_conflict != "replace"
         self._reopened = 0
         self._done: set[int] = set()  # blocks beyond the first one that is not done
         self._next = 0  # the first block that is not done
@@ -115,8 +118,8 @@ class Stage:
             while self._next in self._done:
                 self._done.remove(self._next)
                 self._next += 1
-        while (passed := self._take_passed()) is not None:
-            self._seal(passed)
+        while self._seal_with is not None and (passed := self._take_passed()) is not None:
+            self._seal(passed, self._seal_with)
 
     def _make(self, wanted: set[date | None]) -> None:
         missing = [start for start in wanted if start not in self._tables]
@@ -139,20 +142,20 @@ class Stage:
                     hold_load(cursor, self._load)
                     reopen(cursor, self._load.load_id, filled.staged)
                 connection.commit()
-            filled.state, filled.reopened = _State.FILLING, True
+            filled.state, filled.early = _State.FILLING, False
             self._reopened += 1
         filled.fillers += 1
 
     def _take_passed(self) -> _Filled | None:
         """Return a table that the blocks have passed, to be sealed by the caller; None if there is none."""
         with self._changed:
-            if not self._early or self._reopened > MOST_REOPENED:
+            if self._reopened > MOST_REOPENED:
                 return None
             for filled in self._tables.values():
                 if (
                     filled.state is _State.FILLING
                     and not filled.fillers
-                    and not filled.reopened
+                    and filled.early
                     # All blocks before this one are done, so that what still comes for the table comes later in the
                     # source, too: the first of equal calls stays the first.
                     and filled.last_block + PASSED_BLOCKS < self._next
@@ -161,38 +164,35 @@ class Stage:
                     return filled
         return None
 
-    def _seal(self, filled: _Filled) -> None:
-        state = _State.FILLING
+    def _seal(self, filled: _Filled, seal: Seal) -> None:
         try:
-            filled.staged = seal_staged(
-                self._sessions,
-                self._table,
-                self._load,
-                filled.staged,
-                on_conflict=self._on_conflict,
-                partitions=self._partitions,
-            )
-            state = _State.SEALED
+            filled.staged = seal_staged(self._sessions, self._load, filled.staged, seal)
         finally:
             with self._changed:
-                filled.state = state
+                filled.state = _State.SEALED if filled.staged.sealed else _State.FILLING
+                filled.early = False
                 self._changed.notify_all()
 
 
-def seal_staged(
-    sessions: Sessions,
-    table: CallTable,
-    load: OpenLoad,
-    staged: StagedTable,
-    *,
-    on_conflict: str,
-    partitions: Sequence[Partition],
-) -> StagedTable:
+def seal_staged(sessions: Sessions, load: OpenLoad, staged: StagedTable, seal: Seal) -> StagedTable:
     """Seal a staged table in a transaction of its own, and return it as it is then."""
     with sessions.borrow() as connection:
         with connection.cursor() as cursor:
             hurry_sealing(cursor)
             hold_load(cursor, load)
-            sealed = seal(cursor, table, load, staged, on_conflict=on_conflict, partitions=partitions)
+            sealed = seal(cursor, staged)
         connection.commit()
     return sealed
+
+
+def seal_rest(sessions: Sessions, load: OpenLoad, seal: Seal, *, workers: int) -> None:
+    """Seal the staged tables of a load that are not sealed yet, side by side."""
+    with sessions.borrow() as connection, connection.cursor() as cursor:
+        unsealed = [staged for staged in staged_tables(cursor, load.load_id) if not staged.sealed]
+
+    def work(staged: StagedTable) -> None:
+        seal_staged(sessions, load, staged, seal)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="trunkline") as executor:
+        for _ in executor.map(work, unsealed):
+            pass

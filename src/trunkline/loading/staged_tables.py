@@ -45,6 +45,11 @@ class StagedTable:
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(STAGING_SCHEMA, self.relation)
 
+    @property
+    def start(self) -> date | None:
+        """The first day of its partition."""
+        return None if self.lower is None else self.lower.date()
+
 
 def aside_table(load_id: int) -> sql.Identifier:
     """Return the name of the table of calls that a load sets aside."""
@@ -77,4 +82,4 @@ def drop_stage(cursor: Cursor, load_id: int) -> None:
     staged = [table.identifier for table in staged_tables(cursor, load_id)]
     relations = sql.SQL(", ").join([*staged, aside_table(load_id), repeats_table(load_id)])
     cursor.execute(query("drop_relations", relations=relations))
-    cursor.execute(query("forget_staging"), {"load_id": load_id})
+    cursor.execute(query("forget_staging"), {"load_ids": [load_id]})

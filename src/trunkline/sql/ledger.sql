@@ -17,7 +17,7 @@ select l.id, l.source, l.system, l.layout, l.call_table, l.timezone, l.tz_source
         from trunkline.totals t where t.load_id = l.id and t.measure = 'cost'
     ) as cost
 from trunkline.loads l
-where (%(load)s::bigint is null or l.id = %(load)s)
+where (%(ids)s::bigint[] is null or l.id = any (%(ids)s))
     and (%(status)s::text is null or l.status = %(status)s)
     and (%(layout)s::text is null or l.layout = %(layout)s)
     and (%(system)s::text is null or l.system = %(system)s)

@@ -33,9 +33,9 @@ update trunkline.loads set warnings = %(warnings)s where id = %(load_id)s
 update trunkline.loads set trailer = %(trailer)s where id = %(load_id)s
 
 -- name: resumable_loads
--- Loads of this source that were begun and neither published nor given up, newest first.
+-- Loads of these sources that were begun and neither published nor given up, newest first.
 select id from trunkline.loads
-where status = 'running' and resume_key = %(resume_key)s
+where status = 'running' and resume_key = any (%(resume_keys)s)
 order by id desc
 
 -- name: abandoned_loads
@@ -69,9 +69,9 @@ select from trunkline.loads where id = %(load_id)s and token = %(token)s and sta
 -- Hold the lock that says who works on a load, until the session ends; false when another session holds it.
 select pg_try_advisory_lock(%(space)s, %(load_id)s)
 
--- name: disown_load
--- Give the lock of a load back.
-select pg_advisory_unlock(%(space)s, %(load_id)s)
+-- name: disown_loads
+-- Give the locks of loads back.
+select pg_advisory_unlock(%(space)s, number) from unnest(%(numbers)s::integer[]) number
 
 -- name: find_unchanged
 -- The load that brought this content under this layout and key, if its calls are where it left them.
@@ -83,6 +83,17 @@ where l.content_hash = %(content_hash)s
     and l.key_fingerprint = %(key_fingerprint)s
     and trunkline.is_in_place(l.id)
 order by l.id desc
+limit 1
+
+-- name: find_any_unchanged
+-- One of these contents that was brought under this layout and key, if its calls are where the load left them.
+select l.content_hash from trunkline.loads l
+where l.content_hash = any (%(content_hashes)s)
+    and l.call_table = %(call_table)s
+    and l.system = %(system)s
+    and l.layout_fingerprint = %(layout_fingerprint)s
+    and l.key_fingerprint = %(key_fingerprint)s
+    and trunkline.is_in_place(l.id)
 limit 1
 
 -- name: find_ended
@@ -189,10 +200,10 @@ select relation, lower, upper, sealed, compared_with, all_new from trunkline.sta
 drop table if exists {relations}
 
 -- name: forget_staging
--- Forget what was registered of a load's staging.
-with gone as (delete from trunkline.staged where load_id = %(load_id)s),
-twins as (delete from trunkline.staged_twins where load_id = %(load_id)s)
-delete from trunkline.staged_sums where load_id = %(load_id)s
+-- Forget what was registered of the staging of loads.
+with gone as (delete from trunkline.staged where load_id = any (%(load_ids)s)),
+twins as (delete from trunkline.staged_twins where load_id = any (%(load_ids)s))
+delete from trunkline.staged_sums where load_id = any (%(load_ids)s)
 
 -- name: index_staged
 -- The index that the call table asks for; fails where two calls of the source have one key.
@@ -249,8 +260,21 @@ select %(load_id)s, %(relation)s, {currency}, count(*), coalesce(sum({duration_s
 from {staged} s
 group by 3
 
+-- name: sum_joint_one_currency
+-- Sum a staged table of several loads into the books' side of their balance; no row if it has calls of several currencies.
+with summed as (
+    select load_id, count(*) as calls, coalesce(sum({duration_s}), 0) as duration_s, coalesce(sum({cost}), 0) as cost,
+        count(*) filter (where {currency} <> (select {currency} from {staged} s limit 1)) as others
+    from {staged} s
+    group by load_id
+)
+insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
+select load_id, %(relation)s, (select {currency} from {staged} s limit 1), calls, duration_s, cost
+from summed
+where (select sum(others) from summed) = 0
+
 -- name: sum_joint
--- Sum a staged table of several loads into the books' side of their balance.
+-- Sum a staged table of several loads and currencies into the books' side of their balance.
 insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
 select s.load_id, %(relation)s, {currency}, count(*), coalesce(sum({duration_s}), 0), coalesce(sum({cost}), 0)
 from {staged} s
@@ -455,9 +479,10 @@ where not exists (select from {table} k where {same_key} and {bounds})
 select coalesce(sum(calls), 0) from trunkline.staged_sums where load_id = %(load_id)s and relation = any (%(relations)s)
 
 -- name: drop_sums
--- Forget the sums of a staged table: more calls come into it, or it is merged, and what was inserted counts.
-with twins as (delete from trunkline.staged_twins where load_id = %(load_id)s and relation = %(relation)s)
-delete from trunkline.staged_sums where load_id = %(load_id)s and relation = %(relation)s
+-- Forget the sums of a staged table, of whatever loads its calls are: more calls come into it, or it is merged, and what
+-- was inserted counts.
+with twins as (delete from trunkline.staged_twins where relation = %(relation)s)
+delete from trunkline.staged_sums where relation = %(relation)s
 
 -- name: forget_differing
 -- Forget which calls of a staged table have other values than the call table.
@@ -477,10 +502,6 @@ select %(load_id)s, %(relation)s, currency, count(*), coalesce(sum(duration_s), 
 from added
 group by currency
 
--- name: forget_staged_sums
--- Forget the sums of a staged table of several loads that is merged after all.
-delete from trunkline.staged_sums where relation = %(relation)s
-
 -- name: merge_joint
 -- Insert staged calls of several loads, none of which the call table may have, and sum what was inserted.
 with added as (
@@ -490,10 +511,6 @@ insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_
 select load_id, %(relation)s, currency, count(*), coalesce(sum(duration_s), 0), coalesce(sum(cost), 0)
 from added
 group by load_id, currency
-
--- name: forget_sums
--- Forget what was summed for loads that are published.
-delete from trunkline.staged_sums where load_id = any (%(load_ids)s)
 
 -- name: conflicts
 -- The conflicts of a load that are to be rejected.
@@ -505,9 +522,10 @@ limit %(limit)s
 select count(*) from {aside} where kind = 'conflict'
 
 -- name: add_partitions
--- Remember which files the calls of a load are in.
+-- Remember which files the calls of loads are in: one row for each of both.
 insert into trunkline.load_partitions (load_id, call_table, relation, filenode)
-select %(load_id)s, %(call_table)s, r, pg_relation_filenode(r) from unnest(%(relations)s::oid[]) r
+select load_id, %(call_table)s, relation, pg_relation_filenode(relation)
+from unnest(%(load_ids)s::bigint[], %(relations)s::oid[]) t (load_id, relation)
 on conflict do nothing
 
 -- name: set_aside
@@ -534,55 +552,69 @@ select currency, count(*) filter (where kind = 'conflict') from {aside} group by
 select min({event_time}), max({event_time}) from {staged}
 
 -- name: add_totals
--- Write the sums: typed from the blocks, the rest from the tables; the table's own check compares them.  What a known
--- block holds was compared when it was loaded.
-with typed as (
-    select 'duration_s' as measure, '' as currency,
-        coalesce(sum((totals ->> 'duration_s')::numeric), 0) as amount,
-        coalesce(sum((totals ->> 'duration_s')::numeric) filter (where known_from is not null), 0) as known
-    from trunkline.blocks where load_id = %(load_id)s
+-- Write the sums of loads: typed from the blocks, the rest from the tables; the table's own check compares them.  What a
+-- known block holds was compared when it was loaded.  What is set aside is the first load's: of several loads that are
+-- published at once nothing is.
+with each_load as (
+    select load_id, 'duration_s' as measure, '' as currency from unnest(%(load_ids)s::bigint[]) load_id
+),
+typed as (
+    select load_id, 'duration_s' as measure, '' as currency,
+        sum((totals ->> 'duration_s')::numeric) as amount,
+        sum((totals ->> 'duration_s')::numeric) filter (where known_from is not null) as known
+    from trunkline.blocks where load_id = any (%(load_ids)s)
+    group by load_id
     union all
-    select 'cost', c.key, sum(c.value::numeric), sum(c.value::numeric) filter (where b.known_from is not null)
-    from trunkline.blocks b, jsonb_each_text(b.totals -> 'cost') c where b.load_id = %(load_id)s
-    group by c.key
+    select b.load_id, 'cost', c.key, sum(c.value::numeric), sum(c.value::numeric) filter (where b.known_from is not null)
+    from trunkline.blocks b, jsonb_each_text(b.totals -> 'cost') c where b.load_id = any (%(load_ids)s)
+    group by b.load_id, c.key
 ),
 loaded as (
-    select 'duration_s' as measure, '' as currency, coalesce(sum(duration_s), 0) as amount
-    from trunkline.staged_sums where load_id = %(load_id)s
+    select load_id, 'duration_s' as measure, '' as currency, sum(duration_s) as amount
+    from trunkline.staged_sums where load_id = any (%(load_ids)s)
+    group by load_id
     union all
-    select 'cost', currency, sum(cost) from trunkline.staged_sums where load_id = %(load_id)s group by currency
+    select load_id, 'cost', currency, sum(cost)
+    from trunkline.staged_sums where load_id = any (%(load_ids)s)
+    group by load_id, currency
 ),
 twins as (
-    select 'duration_s' as measure, '' as currency,
-        coalesce(sum(duration_s) filter (where kind = 'duplicate'), 0) as duplicates,
-        coalesce(sum(duration_s) filter (where kind = 'conflict'), 0) as conflicts
+    select (%(load_ids)s::bigint[])[1] as load_id, 'duration_s' as measure, '' as currency,
+        sum(duration_s) filter (where kind = 'duplicate') as duplicates,
+        sum(duration_s) filter (where kind = 'conflict') as conflicts
     from {aside}
     union all
-    select 'cost', currency,
-        coalesce(sum(cost) filter (where kind = 'duplicate'), 0),
-        coalesce(sum(cost) filter (where kind = 'conflict'), 0)
+    select (%(load_ids)s::bigint[])[1], 'cost', currency,
+        sum(cost) filter (where kind = 'duplicate'),
+        sum(cost) filter (where kind = 'conflict')
     from {aside} group by currency
 ),
 summed as (
-    select 'duration_s' as measure, '' as currency, coalesce(sum(duration_s), 0) as duplicates
-    from trunkline.staged_twins where load_id = %(load_id)s
+    select load_id, 'duration_s' as measure, '' as currency, sum(duration_s) as duplicates
+    from trunkline.staged_twins where load_id = any (%(load_ids)s)
+    group by load_id
     union all
-    select 'cost', currency, sum(cost) from trunkline.staged_twins where load_id = %(load_id)s group by currency
+    select load_id, 'cost', currency, sum(cost)
+    from trunkline.staged_twins where load_id = any (%(load_ids)s)
+    group by load_id, currency
 )
 insert into trunkline.totals (load_id, measure, currency, typed, loaded, duplicates, conflicts)
-select %(load_id)s, measure, currency, coalesce(t.amount, 0), coalesce(l.amount, 0),
+select load_id, measure, currency, coalesce(t.amount, 0), coalesce(l.amount, 0),
     coalesce(w.duplicates, 0) + coalesce(s.duplicates, 0) + coalesce(t.known, 0), coalesce(w.conflicts, 0)
-from typed t full join loaded l using (measure, currency) full join twins w using (measure, currency)
-    full join summed s using (measure, currency)
+from each_load
+    full join typed t using (load_id, measure, currency)
+    full join loaded l using (load_id, measure, currency)
+    full join twins w using (load_id, measure, currency)
+    full join summed s using (load_id, measure, currency)
 
 -- name: link_rejects
--- Point rejects at the first reject of the same bytes.
+-- Point the rejects of loads at the first reject of the same bytes.
 update trunkline.rejects r set same_as = f.id
 from (
     select n.id as new_id, min(o.id) as id
     from trunkline.rejects n join trunkline.rejects o on o.raw_hash = n.raw_hash and o.raw = n.raw and o.id < n.id
         join trunkline.loads l on l.id = o.load_id and (l.status <> 'running' or l.id = n.load_id)
-    where n.load_id = %(load_id)s
+    where n.load_id = any (%(load_ids)s)
     group by n.id
 ) f
 where r.id = f.new_id
@@ -598,35 +630,45 @@ select coalesce(jsonb_object_agg(code, n), '{{}}') from (
 select pg_advisory_xact_lock(%(space)s, 0)
 
 -- name: close_loaded
--- Close the books of a load; every count comes from the database.
-update trunkline.loads set
+-- Close the books of loads; what counts records comes from the database.
+update trunkline.loads l set
     status = 'loaded',
-    content_hash = %(content_hash)s,
-    bytes = %(bytes)s,
-    read = (select coalesce(sum(read), 0) from trunkline.blocks where load_id = %(load_id)s),
-    filtered = (select coalesce(sum(filtered), 0) from trunkline.blocks where load_id = %(load_id)s),
-    loaded = (select coalesce(sum(calls), 0) from trunkline.staged_sums where load_id = %(load_id)s),
-    rejected = (select count(*) from trunkline.rejects where load_id = %(load_id)s),
-    rejected_by = %(rejected_by)s,
-    duplicates = %(duplicates)s,
-    duplicates_in_source = %(duplicates_in_source)s,
-    conflicts = %(conflicts)s,
-    replaced = %(replaced)s,
-    reloads = %(reloads)s,
+    content_hash = c.content_hash,
+    bytes = c.bytes,
+    read = (select coalesce(sum(read), 0) from trunkline.blocks where load_id = l.id),
+    filtered = (select coalesce(sum(filtered), 0) from trunkline.blocks where load_id = l.id),
+    loaded = (select coalesce(sum(calls), 0) from trunkline.staged_sums where load_id = l.id),
+    rejected = (select count(*) from trunkline.rejects where load_id = l.id),
+    rejected_by = (
+        select coalesce(jsonb_object_agg(code, n), '{{}}')
+        from (select code, count(*) as n from trunkline.rejects where load_id = l.id group by code) by_code
+    ),
+    duplicates = c.duplicates,
+    duplicates_in_source = c.duplicates_in_source,
+    conflicts = c.conflicts,
+    replaced = c.replaced,
+    reloads = c.reloads,
     published_seq = nextval('trunkline.published_seq'),
     finished_at = clock_timestamp()
-where id = %(load_id)s
+from jsonb_to_recordset(%(loads)s) c (
+    load_id bigint, content_hash text, bytes bigint, duplicates bigint, duplicates_in_source bigint, conflicts bigint,
+    replaced bigint, reloads bigint
+)
+where l.id = c.load_id
 
 -- name: supersede
 -- Point reloaded loads at the load that took their place.
 update trunkline.loads set superseded_by = %(load_id)s where id = any (%(load_ids)s)
 
 -- name: add_costs
--- Note what a load cost us; not part of the balance.
-update trunkline.loads
-set cache_hits = %(hits)s, cache_misses = %(misses)s, cache_bytes_read = %(bytes_read)s,
-    cache_bytes_written = %(bytes_written)s, seconds = %(seconds)s
-where id = %(load_id)s
+-- Note what loads cost us; not part of the balance.
+update trunkline.loads l
+set cache_hits = c.hits, cache_misses = c.misses, cache_bytes_read = c.bytes_read, cache_bytes_written = c.bytes_written,
+    seconds = c.seconds
+from jsonb_to_recordset(%(costs)s) c (
+    load_id bigint, hits bigint, misses bigint, bytes_read bigint, bytes_written bigint, seconds jsonb
+)
+where l.id = c.load_id
 
 -- name: close_refused
 -- Close the books of a load that was refused: its counts, and nothing in the call table.
@@ -659,9 +701,9 @@ delete from trunkline.rejects where load_id = %(load_id)s
 update trunkline.loads set status = 'failed', reason = %(reason)s, finished_at = clock_timestamp()
 where id = %(load_id)s and status = 'running'
 
--- name: discard_load
--- Remove the books of a load that turned out to be unchanged.
-delete from trunkline.loads where id = %(load_id)s and status = 'running'
+-- name: discard_loads
+-- Remove the books of loads that turned out to be unchanged, or that are begun anew.
+delete from trunkline.loads where id = any (%(load_ids)s) and status = 'running'
 
 -- name: count_staged
 -- Count the records of a load: read, typed, and rejected so far.

@@ -54,22 +54,22 @@ update trunkline.rejects set state = 'replayed', replayed_by = %(load_id)s, sett
 where id in (select id from twins) and state = 'open'
 
 -- name: settle_read_again
--- The same content is loaded as a whole: what was rejected of it before left through this load, or is rejected again.
+-- The same contents are loaded as a whole: what was rejected of them before left through these loads, or is rejected again.
 with before as (
-    select r.id, again.id is not null as is_again
+    select r.id, n.id as load_id, again.id is not null as is_again
     from trunkline.loads n
         join trunkline.loads l on l.id <> n.id and l.status in ('loaded', 'refused')
             and (l.content_hash, l.call_table, l.system) = (n.content_hash, n.call_table, n.system)
         join trunkline.rejects r on r.load_id = l.id and r.state = 'open'
         left join trunkline.rejects again on again.load_id = n.id
             and again.raw_hash = r.raw_hash and again.byte_offset = r.byte_offset
-    where n.id = %(load_id)s
+    where n.id = any (%(load_ids)s)
     for no key update of r skip locked  -- whoever replays or discards them now settles them
 )
 update trunkline.rejects r set
     state = case when is_again then 'discarded' else 'replayed' end,
-    replayed_by = case when is_again then null else %(load_id)s end,
-    note = case when is_again then format('rejected again by load %%s', %(load_id)s) end,
+    replayed_by = case when is_again then null else before.load_id end,
+    note = case when is_again then format('rejected again by load %%s', before.load_id) end,
     settled_by = session_user,
     settled_at = clock_timestamp()
 from before
