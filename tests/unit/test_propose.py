@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.detect.first_rows import FirstRows, read_first_rows
@@ -249,6 +249,7 @@ identifiers = st.one_of(
 
 
 @given(kind=st.sampled_from(KINDS), name=st.sampled_from(NAMES), values=st.lists(identifiers, min_size=1, max_size=4))
+@example(kind="B-", name="number", values=["0E0"])
 def test_what_a_header_calls_an_id_is_loaded_as_it_is_written(kind, name, values):
     """Phone numbers, ids and codes come out of a proposed layout to the letter, whatever they look like."""
     text = "\n".join([f"note|{kind}{name}", *(f"x|{value}" for value in values)]) + "\n"

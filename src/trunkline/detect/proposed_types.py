@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from trunkline.detect.shapes import fits_format, fits_iso, is_amount, is_clock, is_integer
+from trunkline.fields.text import DAMAGED
 
 _DATES: Final = (
     "%d/%m/%Y", "%m/%d/%Y", "%-d/%-m/%Y", "%-m/%-d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y",
@@ -74,12 +75,12 @@ def guess_type(words: str, values: Sequence[str], *, currency: str | None, curre
     if not values:
         return Guess(type="text", notes=("Always empty in the first records.",))
     if _NAMES_SOMETHING.search(words):  # a value that looks like a day, a length or an amount is a name here
-        return _as_phone(words) or _as_sequence(words, values) or TEXT
+        return _as_phone(words, values) or _as_sequence(words, values) or TEXT
     return (
         _as_timestamp(values)
         or _as_duration(words, values)
         or _as_money(words, values, currency, currency_from)
-        or _as_phone(words)
+        or _as_phone(words, values)
         or _as_sequence(words, values)
         or TEXT
     )
@@ -178,12 +179,12 @@ def _in_currency(
     return Guess(type="money", options=options | {"currency": code}, notes=notes)
 
 
-def _as_phone(words: str) -> Guess | None:
-    return (
-        Guess(type="phone", notes=('Kept as written; add region = "KE" or yours for NAME_e164.',))
-        if _PHONE.search(words)
-        else None
-    )
+def _as_phone(words: str, values: Sequence[str]) -> Guess | None:
+    if not _PHONE.search(words):
+        return None
+    if any(DAMAGED.fullmatch(value.strip()) for value in values):
+        return Guess(type="text", notes=("CHECK: phone numbers, but some have lost digits, as in a spreadsheet.",))
+    return Guess(type="phone", notes=('Kept as written; add region = "KE" or yours for NAME_e164.',))
 
 
 def _as_sequence(words: str, values: Sequence[str]) -> Guess | None:

@@ -25,7 +25,7 @@ _TRUTH: Final = {
 }
 _PHONE_CHARACTERS: Final = re.compile(r"\+?[0-9][0-9 ().\-/]*|\(?[0-9][0-9 ().\-/]*", re.ASCII)
 _ADDRESS_NUMBER: Final = "an IPv4 address as a whole number of 32 bits"
-_DAMAGED: Final = re.compile(rf"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+|[0-9]{{6,}}\.0|{FILLED}|{ERROR}", re.ASCII)
+DAMAGED: Final = re.compile(rf"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+|[0-9]{{6,}}\.0|{FILLED}|{ERROR}", re.ASCII)
 
 
 def parse_mapped(text: pa.StringArray, choices: Mapping[str, str], other: str | None = None) -> Parsed:
@@ -119,7 +119,7 @@ def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:
 @lru_cache(maxsize=2**17)  # 20 to 50 us each, and the same numbers come again in every block
 def _read_phone(word: str, region: str | None) -> tuple[str | None, bool]:
     """Return a number in E.164, if it has that form, and whether it lost digits on its way."""
-    return _e164(word, region), _DAMAGED.fullmatch(word) is not None
+    return _e164(word, region), DAMAGED.fullmatch(word) is not None
 
 
 def _e164(word: str, region: str | None) -> str | None:
