@@ -1,4 +1,4 @@
-"""The goals P1 to P14: what each one divides by what, and how far it may go.  Pure."""
+"""The goals, P1 to P14 and that of Dask: what each one divides by what, and how far it may go.  Pure."""
 
 from __future__ import annotations
 
@@ -176,6 +176,7 @@ GOALS: Sequence[Goal] = (
         figure=lambda m: divided(m.net_seconds("asterisk", "copy_text"), m.net_seconds("asterisk", "trunkline")),
     ),
     _net_ratio("P14", "200 files of 10,000 records in one run ÷ one file", 1.3, "many", "many_files", "one_file"),
+    _whole_ratio("Dask", "phone-heavy file: two single-thread workers ÷ one", 0.6, "workers", "dask_2", "dask_1"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.experiments import asterisk, dirty, load, long, many, new_day, overlap, small
+from benchmarks.experiments import asterisk, dirty, load, long, many, new_day, overlap, small, workers
 from benchmarks.rounds import Experiment
 from benchmarks.workbench import Workbench
 
@@ -13,6 +13,7 @@ ORDER: Mapping[str, Callable[[Workbench], Experiment]] = {
     "overlap": overlap.experiment,
     "asterisk": asterisk.experiment,
     "many": many.experiment,
+    "workers": workers.experiment,
     "dirty": dirty.experiment,
     "small": small.experiment,
     "new_day": new_day.experiment,
