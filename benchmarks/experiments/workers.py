@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.experiments.asterisk import LAYOUT, TABLE
 from benchmarks.measurements import Run
@@ -42,15 +41,7 @@ def experiment(bench: Workbench) -> Experiment:
 
 def _working(bench: Workbench, calls: Dataset, count: int, how: str, label: str) -> Way:
     def run(_: int) -> Run:
-        program: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "benchmarks.workers",
-            calls.file,
-            str(LAYOUT),
-            str(count),
-            how,
-        ]
+        program = [sys.executable, "-m", "benchmarks.workers", str(calls.file), str(LAYOUT), str(count), how]
         finished = run_program(program, bench.servers.environ_of(CALLS_DATABASE, 1))
         figures = json.loads(finished.output)
         if figures.pop("records") != calls.records:
