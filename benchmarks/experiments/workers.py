@@ -25,7 +25,7 @@ def experiment(bench: Workbench) -> Experiment:
         bytes=calls.bytes,
         notes=(
             "Seconds are those of the work, starts of processes left out. Without Dask, two processes that know "
-            "nothing of each other take every other block: what a second core gains.",
+            "nothing of each other take every other block. A single one may use threads of Arrow on the second core.",
         ),
         ways=tuple(
             _working(bench, calls, count, how, label)

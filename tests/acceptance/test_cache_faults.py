@@ -15,6 +15,7 @@ from tests.call_logs import execute
 from tests.faults import CutAfter, HoldReplies, Proxy, authority
 
 PASSWORD = "canary-71c9"
+FEW = 30_000  # 1.4 MB: a block
 RECORDS = 150_000  # 7 MB: more blocks than one
 COUNTS = ("status", "read", "loaded", "duplicates", "rejected", "rejected_by", "filtered", "totals")
 DIGESTS = """
@@ -26,30 +27,50 @@ DIGESTS = """
 """
 
 
-@pytest.fixture(scope="module")
-def calls(tmp_path_factory):
-    """A file of several blocks in which a record of a hundred is damaged."""
-    folder = tmp_path_factory.mktemp("calls")
+def sample(folder, records):
+    """Write a file in which a record of a hundred is damaged."""
     program = Command({"PATH": os.environ["PATH"]}, folder)
-    assert program("sample", "--records", RECORDS, "--days", 3, "--dirty", 0.01, "--out", "calls.csv").code == 0
+    assert program("sample", "--records", records, "--days", 3, "--dirty", 0.01, "--out", "calls.csv").code == 0
     return folder / "calls.csv"
 
 
-_expected: list[object] = []
+@pytest.fixture(scope="module")
+def few_calls(tmp_path_factory):
+    """A file of one block."""
+    return sample(tmp_path_factory.mktemp("few"), FEW)
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    """A file of several blocks."""
+    return sample(tmp_path_factory.mktemp("calls"), RECORDS)
+
+
+_expected: dict[object, object] = {}
 
 
 FORGET = "drop table customer_call_logs cascade; truncate trunkline.loads, trunkline.call_tables cascade"
 
 
+def expected_of(command, calls):
+    """What a run without Redis comes to; worked out for the first test that asks."""
+    if calls not in _expected:
+        command("db", "migrate")
+        _, _expected[calls] = run(command, calls, "none")
+        execute(command.environ["TRUNKLINE_DATABASE_URL"], FORGET)  # the test may load into it as well
+    return _expected[calls]
+
+
+@pytest.fixture
+def expected_of_few(on_empty_database, few_calls):
+    """What a run of the file of one block comes to."""
+    return expected_of(on_empty_database, few_calls)
+
+
 @pytest.fixture
 def expected(on_empty_database, calls):
-    """What a run without Redis comes to; worked out by the first test that asks."""
-    if not _expected:
-        on_empty_database("db", "migrate")
-        _, result = run(on_empty_database, calls, "none")
-        _expected.append(result)
-        execute(on_empty_database.environ["TRUNKLINE_DATABASE_URL"], FORGET)  # the test may load into it as well
-    return _expected[0]
+    """What a run of the file of several blocks comes to."""
+    return expected_of(on_empty_database, calls)
 
 
 def run(trunkline, calls, redis_url, **environ):
@@ -95,7 +116,7 @@ def wrong_password():
 
 @contextmanager
 def full():
-    with running_valkey("--maxmemory-policy", "noeviction", "--maxmemory", "4mb") as server:
+    with running_valkey("--maxmemory-policy", "noeviction", "--maxmemory", "2mb") as server:
         yield server.url
 
 
@@ -143,12 +164,12 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_is_one_warning_and_the_result_is_the_same(fault, said, trunkline, calls, expected):
+def test_a_fault_is_one_warning_and_the_result_is_the_same(fault, said, trunkline, few_calls, expected_of_few):
     """It names the cause and what it means, and no secret."""
     with fault() as url:
-        ended, result = run(trunkline, calls, url)
+        ended, result = run(trunkline, few_calls, url)
 
-    assert result == expected
+    assert result == expected_of_few
     (warning,) = warnings_of(ended)
     assert said in warning
     assert warning.endswith("the work goes on without it, slower, with the same result")
@@ -156,13 +177,13 @@ def test_a_fault_is_one_warning_and_the_result_is_the_same(fault, said, trunklin
     assert cache_of(ended)["hits"] == 0
 
 
-def test_a_certificate_that_cannot_be_verified_is_one_warning(trunkline, calls, expected, tmp_path):
+def test_a_certificate_that_cannot_be_verified_is_one_warning(trunkline, few_calls, expected_of_few, tmp_path):
     """The work goes on without the cache, never without the check."""
     context, _ = authority(tmp_path / "tls")
     with running_valkey() as server, Proxy.before_redis(server.url, tls=context) as proxy:
-        ended, result = run(trunkline, calls, proxy.url)
+        ended, result = run(trunkline, few_calls, proxy.url)
 
-    assert result == expected
+    assert result == expected_of_few
     (warning,) = warnings_of(ended)
     assert "its certificate cannot be trusted" in warning
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
@@ -261,6 +262,16 @@ def test_a_lost_reply_to_the_commit_doubles_nothing(database_url, logs, monkeypa
     with run_behind(database_url, partial(DropCommitReply, trigger, words), logs) as books:
         assert [(each.status, each.loaded) for each in books] == [("loaded", 4)] * 10
     assert trigger.fired
+    check_books(database_url)
+
+
+def test_two_runs_of_the_same_load_each_source_once(database_url, logs):
+    """Whichever publishes first: what the other staged is given up, and its sources are unchanged."""
+    with ThreadPoolExecutor(2) as executor:
+        runs = [executor.submit(run_on, database_url, *logs) for _ in range(2)]
+        both = zip(*(run.result() for run in runs), strict=True)
+
+    assert [sorted(each.status for each in pair) for pair in both] == [["loaded", "unchanged"]] * 10
     check_books(database_url)
 
 
