@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from trunkline.detect.shapes import fits_format, fits_iso, is_amount, is_clock, is_integer
-from trunkline.fields.text import DAMAGED
 
 _DATES: Final = (
     "%d/%m/%Y", "%m/%d/%Y", "%-d/%-m/%Y", "%-m/%-d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y",
@@ -182,6 +181,8 @@ def _in_currency(
 def _as_phone(words: str, values: Sequence[str]) -> Guess | None:
     if not _PHONE.search(words):
         return None
+    from trunkline.fields.text import DAMAGED  # imports pyarrow: whoever lists layouts needs neither
+
     if any(DAMAGED.fullmatch(value.strip()) for value in values):
         return Guess(type="text", notes=("CHECK: phone numbers, but some have lost digits, as in a spreadsheet.",))
     return Guess(type="phone", notes=('Kept as written; add region = "KE" or yours for NAME_e164.',))
