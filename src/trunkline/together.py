@@ -45,6 +45,7 @@ from trunkline.loading.catalog import partitions_of
 from trunkline.loading.joint import JointLoad, JointStage, give_up, publish_joint
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import take_turn
+from trunkline.loading.staged_tables import drop_stage
 from trunkline.loading.staging import add_block, add_rejects, open_stage, starts_in, with_lines
 from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
@@ -180,7 +181,9 @@ def _load(
             cursor.execute("set local synchronous_commit = on")
             take_turn(cursor, first.table, first.warn)
             publish_joint(cursor, first.table, owner, joint, sequence=first.layout.sequence)
-        # The owner may be among those that are not loaded: it goes when nothing is staged any more.
+        else:
+            drop_stage(cursor, owner.load_id)
+        # The owner may be among those that are not loaded: it goes when nothing of it is left.
         discard_loads(cursor, [load.load_id for load, each in zip(loads, staged, strict=True) if each is None])
         costs = {load.load_id: attempt.paid() for load, attempt in zip(loads, attempts, strict=True)}
         add_costs(cursor, costs)
@@ -203,6 +206,7 @@ def _stage_all(
             if each is not None:
                 attempt.load_ids.append(load.load_id)
                 attempt.costs += each.costs
+                attempt.unknown_columns = each.unknown_columns
                 job.progress.advance(each.bytes, each.lines)
             yield each
 
@@ -337,7 +341,7 @@ def _note(cursor: Cursor, load: OpenLoad, worked: _Worked) -> None:
 def _staged(
     job: Job, load: OpenLoad, worked: _Worked, rows: Sequence[pa.RecordBatch], table: CallTable, seconds_each: float
 ) -> _Staged:
-    starts = (start for batch in rows for start in starts_in(batch, table))
+    starts = (start for batch in rows if batch.num_rows for start in starts_in(batch, table))
     load_s = seconds_each * sum(batch.num_rows for batch in rows)
     return _Staged(
         joint=JointLoad(load=load, terms=job.terms, content=job.content, starts=frozenset(starts)),

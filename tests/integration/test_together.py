@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.call_logs import check_books, execute, record, run_on, write_log
+from tests.call_logs import LEFT_BEHIND, check_books, execute, record, run_on, write_log
 from tests.faults import CutAt, DropCommitReply, Proxy, Trigger
 from trunkline import engine, runner, together
 from trunkline.database.connection import connect
@@ -25,6 +25,22 @@ from trunkline.servers import open_servers
 from trunkline.settings.resolution import Settings
 
 TWILIO = Path(__file__).parents[1] / "fixtures" / "layouts" / "twilio.csv"
+
+SKIPPING = """
+grammar = 1
+name = "skipping"
+table = "skipping"
+
+[[skip]]
+column = "id"
+not_in = ["call"]
+
+[[fields]]
+column = "id"
+name = "call_id"
+type = "text"
+required = true
+"""
 
 # All that a load leaves, but for numbers, clocks and costs, load by load in the order of their sources.
 LEFT = {
@@ -329,3 +345,27 @@ def test_sums_are_kept_by_currency(database_url, tmp_path, joint, currencies):
     amount = Decimal("-0.0085")
     expected = {code: amount * currencies.count(code) for code in currencies}
     assert [each.totals.cost for each in books] == [expected] * 9
+
+
+def test_sources_that_are_all_refused_leave_nothing(database_url, tmp_path, joint):
+    """Where none can be loaded together, what was made for all of them is dropped, too."""
+    logs = [write_log(tmp_path / f"{n}.csv", [f"x{n}", f"y{n}"]) for n in range(9)]
+
+    assert [each.status for each in run_on(database_url, *logs)] == ["refused"] * 9
+    assert joint == [0]
+    check_books(database_url)
+
+
+def test_sources_without_a_call_need_no_table(database_url, tmp_path, joint):
+    """Where all records of a table that is not partitioned are left out, nothing is staged, and the books say so."""
+    layout = tmp_path / "skipping.toml"
+    layout.write_text(SKIPPING)
+    logs = [tmp_path / f"{n}.csv" for n in range(9)]
+    for n, log in enumerate(logs):
+        log.write_text(f"id\nskip{n}\n")
+
+    books = run_on(database_url, *map(str, logs), layout=str(layout))
+
+    assert [(each.status, each.read, each.loaded, each.filtered) for each in books] == [("loaded", 1, 0, 1)] * 9
+    assert joint == [9]
+    assert execute(database_url, LEFT_BEHIND) == []
