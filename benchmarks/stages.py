@@ -21,7 +21,7 @@ from trunkline.sources.source import open_source
 def main(file: str, redis_url: str) -> None:
     """Work on every block as a run does; print the CPU seconds of all threads while blocks were worked on."""
     layout = load_layout("customer_call_logs")
-    cache = connect_cache(redis_url, warn=_stop)
+    cache = connect_cache(redis_url, warn=stop)
     stage_cpu_s, records = 0.0, 0
     with open_source(file) as source:
         dialect = resolve_dialect(source.sample(), layout.dialect)
@@ -36,7 +36,7 @@ def main(file: str, redis_url: str) -> None:
     print(json.dumps({"records": records, "stage_cpu_s": stage_cpu_s, "hits": cache.counts.hits}))
 
 
-def _stop(message: str) -> None:
+def stop(message: str) -> None:
     """End the program: without its cache it measures something else."""
     raise SystemExit(message)
 

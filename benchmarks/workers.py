@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from benchmarks.stages import stop
 from trunkline.cache.store import DEFAULT_TTL_S, connect_cache
-from trunkline.engine import BLOCKS_WAITING, FramedSource, each, framed_source, identity_of, work_block
+from trunkline.engine import BLOCKS_WAITING, each, framed_source, identity_of, work_block
 from trunkline.layout.files import load_layout
 from trunkline.sources.source import open_source
 
@@ -70,9 +71,9 @@ def without_dask(file: str, layout_name: str, count: int, redis_url: str) -> tup
 def _work_alone(
     file: str, layout_name: str, number: int, count: int, redis_url: str, ready: Barrier, tell: Callable[[int], None]
 ) -> None:
-    cache = connect_cache(redis_url, warn=_stop)
+    cache = connect_cache(redis_url, warn=stop)
     with open_source(file) as source:
-        framed: FramedSource = framed_source(source, load_layout(layout_name))
+        framed = framed_source(source, load_layout(layout_name))
         ready.wait()
         tell(
             sum(
@@ -87,11 +88,6 @@ def _timed(work: Callable[[], int]) -> tuple[float, int]:
     began = perf_counter()
     result = work()
     return perf_counter() - began, result
-
-
-def _stop(message: str) -> None:
-    """End the program: without its cache it measures something else."""
-    raise SystemExit(message)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MANY = 8  # sources of a run: what fewer cost one by one is not worth another way
 SMALL_BYTES = 4 << 20  # as stored: a block or two
 MOST_SOURCES = 200  # open at once; macOS allows a process 256 files
-MOST_BYTES = 128 << 20  # in one transaction: what is lost where it fails
+MOST_BYTES = 128 << 20  # published in one transaction: what is lost where it fails
 
 Prepare = Callable[[Source, Attempts], "Books | Job"]
 """From a source to its books, where it is unchanged, else to what is to be loaded."""

@@ -46,7 +46,7 @@ from trunkline.loading.joint import JointLoad, JointStage, give_up, publish_join
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import take_turn
 from trunkline.loading.staged_tables import drop_stage
-from trunkline.loading.staging import add_block, add_rejects, open_stage, starts_in, with_lines
+from trunkline.loading.staging import add_block, add_rejects, make_aside, starts_in, with_lines
 from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
 
@@ -158,7 +158,7 @@ def _open(connection: Connection, jobs: Sequence[Job]) -> list[OpenLoad]:
             load = begin_load(cursor, job.terms, content=job.content, resume_key=job.joint_key)
             own_load(cursor, load.load_id)
             loads.append(load)
-        open_stage(cursor, jobs[0].table, loads[0].load_id)
+        make_aside(cursor, loads[0].load_id)
     connection.commit()
     return loads
 
@@ -181,12 +181,11 @@ def _load(
             cursor.execute("set local synchronous_commit = on")
             take_turn(cursor, first.table, first.warn)
             publish_joint(cursor, first.table, owner, joint, sequence=first.layout.sequence)
-        else:
-            drop_stage(cursor, owner.load_id)
+            paid = {load.load_id: attempt.paid() for load, attempt in zip(loads, attempts, strict=True)}
+            add_costs(cursor, {load.load.load_id: paid[load.load.load_id] for load in joint})
+        drop_stage(cursor, *(load.load_id for load in loads))
         # The owner may be among those that are not loaded: it goes when nothing of it is left.
         discard_loads(cursor, [load.load_id for load, each in zip(loads, staged, strict=True) if each is None])
-        costs = {load.load_id: attempt.paid() for load, attempt in zip(loads, attempts, strict=True)}
-        add_costs(cursor, costs)
     entries = show_loads(connection, [each.load.load_id for each in joint])
     connection.commit()
     return [

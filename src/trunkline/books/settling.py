@@ -132,7 +132,7 @@ def settle_read_again(cursor: Cursor, load_ids: Sequence[int]) -> None:
     """
     Settle the open rejects of other loads of the contents that these loads brought as a whole.
 
-    Where it is no reject any more, it left through this load; where it is, only the new reject stays open.
+    Where it is no reject any more, it left through these loads; where it is, only the new reject stays open.
     """
     cursor.execute(query("settle_read_again"), {"load_ids": list(load_ids)})
 

@@ -136,17 +136,11 @@ class Attempts:
         return self.costs.cache, self.costs.seconds_since(self.began)
 
 
-def find_unchanged(cursor: Cursor, terms: Terms, content_hash: str) -> int | None:
-    """Return the load that brought this content on these terms, if its calls are where it left them."""
-    cursor.execute(query("find_unchanged"), terms.parameters() | {"content_hash": content_hash})
+def find_unchanged(cursor: Cursor, terms: Terms, *content_hashes: str) -> int | None:
+    """Return the last load that brought one of these contents on these terms, if its calls are where it left them."""
+    cursor.execute(query("find_unchanged"), terms.parameters() | {"content_hashes": list(content_hashes)})
     row = cursor.fetchone()
     return None if row is None else int(row[0])
-
-
-def is_any_unchanged(cursor: Cursor, terms: Terms, content_hashes: Sequence[str]) -> bool:
-    """Tell whether any of these contents was brought on these terms, with its calls where the load left them."""
-    cursor.execute(query("find_any_unchanged"), terms.parameters() | {"content_hashes": list(content_hashes)})
-    return cursor.fetchone() is not None
 
 
 def find_ended(cursor: Cursor, load_ids: Sequence[int]) -> int | None:

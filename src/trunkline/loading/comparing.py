@@ -138,7 +138,7 @@ def compare_early(cursor: Cursor, table: CallTable, load_id: int, staged: Staged
 
 def forget_comparison(cursor: Cursor, load_id: int, staged: StagedTable) -> None:
     """Take back what an early comparison found."""
-    cursor.execute(query("drop_sums"), {"load_id": load_id, "relation": staged.relation})
+    cursor.execute(query("drop_sums"), {"relation": staged.relation})
     cursor.execute(query("forget_differing", aside=aside_table(load_id), staged=staged.identifier))
 
 

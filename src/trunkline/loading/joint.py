@@ -29,8 +29,8 @@ from trunkline.books.writing import (
     close_loaded,
     discard_loads,
     disown_loads,
+    find_unchanged,
     hold_load,
-    is_any_unchanged,
 )
 from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
@@ -115,23 +115,26 @@ class JointStage:
 
 def give_up(cursor: Cursor, loads: Sequence[OpenLoad]) -> None:
     """Remove loads that this session owns with all that they staged, which belongs to the first; the caller commits."""
-    drop_stage(cursor, loads[0].load_id)
-    discard_loads(cursor, [load.load_id for load in loads])
-    disown_loads(cursor, [load.load_id for load in loads])
+    load_ids = [load.load_id for load in loads]
+    drop_stage(cursor, *load_ids)
+    discard_loads(cursor, load_ids)
+    disown_loads(cursor, load_ids)
 
 
 def publish_joint(
     cursor: Cursor, table: CallTable, owner: OpenLoad, loads: Sequence[JointLoad], *, sequence: SequenceRule | None
 ) -> None:
     """
-    Attach or merge what loads on the same terms staged, and write the books of all; the caller has its turn.
+    Attach or merge what loads on the same terms staged, and write the books of all.
+
+    The caller has its turn, and drops what is left of the stage.
 
     Raises:
         DatabaseBusyError: If another run was quicker, with one of the contents or with a partition.
         ReloadNeededError: If the call table holds this system's calls on other terms.
     """
     terms = loads[0].terms
-    if is_any_unchanged(cursor, terms, [load.content.hash for load in loads]):
+    if find_unchanged(cursor, terms, *(load.content.hash for load in loads)) is not None:
         raise DatabaseBusyError("another run loaded the same")
     check_terms(cursor, table, terms, ())
     tables = {staged.start: staged for staged in staged_tables(cursor, owner.load_id)}
@@ -139,8 +142,6 @@ def publish_joint(
         _note_numbers(cursor, table, owner, load, tables, sequence)
     relations = _place(cursor, table, owner, tables)
     _write_books(cursor, table, owner, loads, relations, sequence)
-    drop_stage(cursor, owner.load_id)
-    cursor.execute(query("forget_staging"), {"load_ids": [load.load.load_id for load in loads]})
 
 
 def _note_numbers(

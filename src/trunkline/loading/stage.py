@@ -1,5 +1,6 @@
-"""The staged tables of one load, as its workers fill them: made when a block needs them, and sealed as soon as the
-blocks have moved past them, so that PostgreSQL builds indexes while blocks are still parsed.
+"""The staged tables of one load, or of several that share them, as workers fill them: made when a block needs them, and
+sealed as soon as the blocks have moved past them, so that PostgreSQL builds indexes while blocks are still parsed.
+Where loads share them, a group of small sources is what a block is otherwise.
 """
 
 from __future__ import annotations

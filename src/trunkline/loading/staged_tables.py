@@ -77,9 +77,9 @@ def staged_tables(cursor: Cursor, load_id: int) -> list[StagedTable]:
     ]
 
 
-def drop_stage(cursor: Cursor, load_id: int) -> None:
-    """Drop all staged tables of a load, in the caller's transaction."""
+def drop_stage(cursor: Cursor, load_id: int, *members: int) -> None:
+    """Drop all staged tables of a load, with what was summed of *members* that staged into them, in the transaction."""
     staged = [table.identifier for table in staged_tables(cursor, load_id)]
     relations = sql.SQL(", ").join([*staged, aside_table(load_id), repeats_table(load_id)])
     cursor.execute(query("drop_relations", relations=relations))
-    cursor.execute(query("forget_staging"), {"load_ids": [load_id]})
+    cursor.execute(query("forget_staging"), {"load_ids": [load_id, *members]})

@@ -36,9 +36,14 @@ BOUNDS_CHECK = "trunkline_bounds"
 
 
 def open_stage(cursor: Cursor, table: CallTable, load_id: int) -> None:
-    """Make what every staged load has, in the caller's transaction."""
-    cursor.execute(query("make_aside", aside=aside_table(load_id)))
+    """Make what every load that is staged by itself has, in the caller's transaction."""
+    make_aside(cursor, load_id)
     cursor.execute(query("make_staged", staged=repeats_table(load_id), table=table.identifier))
+
+
+def make_aside(cursor: Cursor, load_id: int) -> None:
+    """Make the table of what a load sets aside, in the caller's transaction."""
+    cursor.execute(query("make_aside", aside=aside_table(load_id)))
 
 
 def make_staged(

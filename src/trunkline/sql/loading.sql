@@ -74,26 +74,15 @@ select pg_try_advisory_lock(%(space)s, %(load_id)s)
 select pg_advisory_unlock(%(space)s, number) from unnest(%(numbers)s::integer[]) number
 
 -- name: find_unchanged
--- The load that brought this content under this layout and key, if its calls are where it left them.
+-- The last load that brought one of these contents under this layout and key, if its calls are where it left them.
 select l.id from trunkline.loads l
-where l.content_hash = %(content_hash)s
-    and l.call_table = %(call_table)s
-    and l.system = %(system)s
-    and l.layout_fingerprint = %(layout_fingerprint)s
-    and l.key_fingerprint = %(key_fingerprint)s
-    and trunkline.is_in_place(l.id)
-order by l.id desc
-limit 1
-
--- name: find_any_unchanged
--- One of these contents that was brought under this layout and key, if its calls are where the load left them.
-select l.content_hash from trunkline.loads l
 where l.content_hash = any (%(content_hashes)s)
     and l.call_table = %(call_table)s
     and l.system = %(system)s
     and l.layout_fingerprint = %(layout_fingerprint)s
     and l.key_fingerprint = %(key_fingerprint)s
     and trunkline.is_in_place(l.id)
+order by l.id desc
 limit 1
 
 -- name: find_ended
