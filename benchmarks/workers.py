@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from trunkline.blocks import Block
+
+
+IMPORTED_LATER = ("pandas", "phonenumbers")  # by the first block that needs them
 
 
 def main(file: str, layout: str, count: int, how: str, redis_url: str) -> None:
@@ -40,7 +44,8 @@ def with_dask(file: str, layout_name: str, count: int, redis_url: str) -> tuple[
     from trunkline.dask_engine import CacheAccess, DaskEngine
 
     engine = DaskEngine(None, workers=count, cache=CacheAccess(url=redis_url, secret=None, ttl_s=DEFAULT_TTL_S))
-    distributed.get_client().run(__import__, "trunkline.dask_engine")
+    for module in ("trunkline.dask_engine", *IMPORTED_LATER):
+        distributed.get_client().run(import_module, module)
     with open_source(file) as source, ThreadPoolExecutor(engine.at_once) as executor:
         framed = framed_source(source, load_layout(layout_name))
 
@@ -72,6 +77,8 @@ def _work_alone(
     file: str, layout_name: str, number: int, count: int, redis_url: str, ready: Barrier, tell: Callable[[int], None]
 ) -> None:
     cache = connect_cache(redis_url, warn=stop)
+    for module in IMPORTED_LATER:
+        import_module(module)
     with open_source(file) as source:
         framed = framed_source(source, load_layout(layout_name))
         ready.wait()

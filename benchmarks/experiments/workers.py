@@ -12,7 +12,7 @@ from benchmarks.process import BenchError, run_program
 from benchmarks.rounds import Experiment, Way, run_of
 from benchmarks.workbench import CALLS_DATABASE, Dataset, Workbench
 
-MOST_RECORDS = 400_000
+MOST_RECORDS = 1_000_000
 
 
 def experiment(bench: Workbench) -> Experiment:
@@ -24,8 +24,9 @@ def experiment(bench: Workbench) -> Experiment:
         records=calls.records,
         bytes=calls.bytes,
         notes=(
-            "Seconds are those of the work, starts of processes left out. Without Dask, two processes that know "
-            "nothing of each other take every other block. A single one may use threads of Arrow on the second core.",
+            "Seconds are those of the work, starts of processes and imports left out. Without Dask, two processes that "
+            "know nothing of each other take every other block. A single one may use threads of Arrow on the second "
+            "core.",
         ),
         ways=tuple(
             _working(bench, calls, count, how, label)

@@ -1,6 +1,6 @@
 """The Dask engine: workers, on this machine or on others, read the source themselves and turn its blocks into calls.
 
-They share the cache, and hand back what a cache would hold.  What is staged and published stays with the run, so that
+They share the cache, and hand back what is not in it.  What is staged and published stays with the run, so that
 key and transaction are PostgreSQL's, whoever did the work and however often: a worker that dies has lost nothing.
 Tasks travel as Dask sends them, pickled: a cluster is trusted as the run itself is.
 """
@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 10
 MOST_AT_ONCE = 64  # blocks that wait for workers are held in memory
-# Dask has glibc give memory back above 64 KiB, which each block then takes again page by page: a fifth of the work.
-_OF_OWN_CLUSTER = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 28}
+# Dask has glibc give memory back above 64 KiB, and whoever sets that also has it take arrays from 128 KiB on from the
+# system each time, and give them back at once.  Each block then takes its memory page by page: a third of the work.
+_OF_OWN_CLUSTER = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 28,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 25,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,7 @@ class Task:
     Attributes:
         location: Where the worker reads its bytes; None where *block* has them.
         length: How many they are.
+        through_cache: The run can find in the cache what the worker puts there.
     """
 
     version: str
@@ -64,6 +69,7 @@ class Task:
     identity: str
     reading: Reading
     cache: CacheAccess
+    through_cache: bool
 
 
 class DaskEngine:
@@ -83,6 +89,7 @@ class DaskEngine:
             EngineError: If nobody answers, or no worker is there.
         """
         self._cache = cache
+        self._through_cache = cache.url is not None
         with _understood():
             if address is None:
                 with dask.config.set(_OF_OWN_CLUSTER):
@@ -119,10 +126,17 @@ class DaskEngine:
             identity=identity,
             reading=reading,
             cache=self._cache,
+            through_cache=self._through_cache,
         )
         with _understood():
             packed, costs = self._executor.submit(work_task, task).result()
-        return WorkedBlock(typed=unpack_typed(memoryview(packed)), costs=costs)
+        if packed is not None:
+            return WorkedBlock(typed=unpack_typed(memoryview(packed)), costs=costs)
+        worked = work_block(block, identity, reading, _cache(self._cache))
+        if worked.costs.cache.misses:  # evicted, or not the same cache: worked out again here, and not looked for again
+            self._through_cache = False
+            costs += worked.costs
+        return WorkedBlock(typed=worked.typed, costs=costs)
 
     def work_each(self, tasks: Sequence[BlockTask]) -> list[WorkedBlock]:
         """Return the typed calls of each of some blocks; workers take them one by one."""
@@ -155,9 +169,11 @@ def _understood() -> Iterator[None]:
         ) from error
 
 
-def work_task(task: Task) -> tuple[bytes, Costs]:
+def work_task(task: Task) -> tuple[bytes | None, Costs]:
     """
-    Return the typed calls of a block as a cache would hold them, and what they cost; called on workers.
+    Return the typed calls of a block, packed, or None where the run finds them in the cache, and what they cost.
+
+    Called on workers.
 
     Raises:
         EngineError: If the worker has another version of this program.
@@ -175,6 +191,8 @@ def work_task(task: Task) -> tuple[bytes, Costs]:
             "changed while it was read, or is another file where a worker runs", where=shown(task.location or "")
         )
     worked = work_block(block, task.identity, task.reading, _cache(task.cache))
+    if worked.cached and task.through_cache:
+        return None, worked.costs
     return bytes(pack_typed(worked.typed, "lz4")[DIGEST_BYTES:]), worked.costs
 
 

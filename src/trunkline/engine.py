@@ -73,10 +73,17 @@ class FramedSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkedBlock:
-    """A block's typed calls, and what they cost; the seconds of a stage include its look-up in the cache."""
+    """
+    A block's typed calls.
+
+    Attributes:
+        costs: What they cost; the seconds of a stage include its look-up in the cache.
+        cached: Whether the cache holds them.
+    """
 
     typed: TypedBlock
     costs: Costs
+    cached: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,17 +148,18 @@ def work_block(block: Block, identity: str, reading: Reading, cache: BlockCache)
     key = transform_key(identity, reading.layout)
     typed = cache.get_typed(key)
     extracted = started
+    cached = typed is not None
     if typed is None:
         text = _text(block, identity, reading, cache)
         extracted = thread_time()
         typed = typed_of(block, text, reading)
-        cache.put_typed(key, typed)
+        cached = cache.put_typed(key, typed)
     costs = Costs(
         extract_s=extracted - started,
         transform_s=thread_time() - extracted,
         cache=_counted(cache.counts_here - before),
     )
-    return WorkedBlock(typed=typed, costs=costs)
+    return WorkedBlock(typed=typed, costs=costs, cached=cached)
 
 
 def work_each(tasks: Sequence[Task], cache: BlockCache) -> list[WorkedBlock]:

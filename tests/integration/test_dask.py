@@ -9,6 +9,8 @@ import pytest
 
 from tests.call_logs import HEADER, check_books, execute, record, run_on, write_log
 from trunkline import Settings, run
+from trunkline.cache.store import connect_cache
+from trunkline.engine import work_block
 from trunkline.framing.borders import BlockSizes
 
 CALLS = [record(number, day=1 + number // 500) for number in range(1_500)]
@@ -50,6 +52,42 @@ def test_workers_make_the_same_calls(database_url, redis_url, cluster, tmp_path)
     without_load = [row[:-3] + row[-2:] for row in loaded]
     found = execute(database_url, "select * from customer_call_logs order by source_line")
     assert [row[:-3] + row[-2:] for row in found] == without_load
+
+
+def test_what_workers_put_into_the_cache_is_found_there(database_url, redis_url, cluster, tmp_path, monkeypatch):
+    """Nothing comes back through Dask."""
+    unpacked: list[memoryview] = []
+    monkeypatch.setattr("trunkline.dask_engine.unpack_typed", unpacked.append)
+    (books,) = run_on(
+        database_url, write_log(tmp_path / "calls.csv", CALLS), engine=engine_of(cluster), redis_url=redis_url
+    )
+
+    assert (books.status, books.reason, books.loaded, unpacked) == ("loaded", None, 1_500, [])
+    assert books.cache.hits == 0
+    check_books(database_url)
+
+
+def test_a_run_that_reaches_another_cache_than_its_workers_loads_all(
+    database_url, redis_url, cluster, tmp_path, monkeypatch
+):
+    """What it does not find there it works out itself, once; from then on workers hand all back."""
+    asked = []
+
+    def work_here(*arguments):
+        asked.append(arguments)
+        return work_block(*arguments)
+
+    monkeypatch.setattr("trunkline.dask_engine.work_block", work_here)
+    monkeypatch.setattr(
+        "trunkline.dask_engine._cache", lambda _: connect_cache("redis://127.0.0.1:9", warn=lambda _: None)
+    )
+    (books,) = run_on(
+        database_url, write_log(tmp_path / "calls.csv", CALLS), engine=engine_of(cluster), redis_url=redis_url
+    )
+
+    assert (books.status, books.reason, books.loaded) == ("loaded", None, 1_500)
+    assert 1 <= len(asked) <= 3  # blocks that were in work before the first was missed
+    check_books(database_url)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -65,8 +65,8 @@ class BlockCache(Protocol):
     def get_typed(self, key: str) -> TypedBlock | None:
         """Return what transformation made of a block, or None if that is not to be had."""
 
-    def put_typed(self, key: str, block: TypedBlock) -> None:
-        """Keep what transformation made of a block, if possible."""
+    def put_typed(self, key: str, block: TypedBlock) -> bool:
+        """Keep what transformation made of a block, if possible, and return whether it is kept."""
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -86,8 +86,9 @@ class NullCache:
     def get_typed(self, key: str) -> TypedBlock | None:
         """Return None."""
 
-    def put_typed(self, key: str, block: TypedBlock) -> None:
-        """Do nothing."""
+    def put_typed(self, key: str, block: TypedBlock) -> bool:
+        """Return False."""
+        return False
 
     def close(self) -> None:
         """Do nothing."""

@@ -169,9 +169,9 @@ class Cache:
         """Return what transformation made of a block, or None if that is not to be had."""
         return self._get(cache_key("transform", key), unpack_typed)
 
-    def put_typed(self, key: str, block: TypedBlock) -> None:
-        """Keep what transformation made of a block for the time to live, if possible."""
-        self._put(cache_key("transform", key), lambda: pack_typed(block, self._compression))
+    def put_typed(self, key: str, block: TypedBlock) -> bool:
+        """Keep what transformation made of a block for the time to live, if possible, and return whether it is kept."""
+        return self._put(cache_key("transform", key), lambda: pack_typed(block, self._compression))
 
     def close(self) -> None:
         """Close the connections."""
@@ -217,16 +217,19 @@ class Cache:
         mark: bytes = self._here.mark
         return mark
 
-    def _put(self, key: str, pack: Callable[[], memoryview]) -> None:
+    def _put(self, key: str, pack: Callable[[], memoryview]) -> bool:
         if self._writes.blocked:
-            return
+            return False
+        kept = False
         value = seal(pack(), key=key, mac=self._mac)
         if len(value) > self._max_value_bytes:
             self._count(too_big=1)
         elif self._attempt(self._writes, "SET", key, value, "EX", self._ttl_s) == b"OK":
+            kept = True
             self._count(stored=1, bytes_written=len(value))
         # Given back whatever became of the value, and by SET, the only right to write that we ask for.
         self._attempt(self._writes, "SET", claim_key(key), b"", "PX", 1)
+        return kept
 
     def _attempt(self, breaker: Breaker, *command: str | bytes | memoryview | int) -> Any:
         if not breaker.allows():
