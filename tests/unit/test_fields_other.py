@@ -1,4 +1,4 @@
-"""Numbers, choices, booleans, addresses and phone numbers."""
+"""Numbers, choices, booleans and addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from trunkline.fields.text import (
     parse_addresses,
     parse_booleans,
     parse_mapped,
-    parse_phones,
 )
 from trunkline.fields.text_bytes import text_bytes
 
@@ -149,43 +148,3 @@ def test_booleans_of_a_layout():
 def test_addresses(text, expected):
     """As PostgreSQL's inet holds them."""
     assert told(parse_addresses(pa.array([text]))) == [expected]
-
-
-@pytest.mark.parametrize(
-    ("text", "e164"),
-    [
-        ("0712345678", "+254712345678"),
-        ("+254712345678", "+254712345678"),
-        ("254712345678", "+254712345678"),
-        ("000254712345678", "+254712345678"),  # 000 is the way out of Kenya
-        ("0712 345-678", "+254712345678"),
-        ("(0712) 345678", "+254712345678"),
-        ("+1 212 736 5000", "+12127365000"),
-        ("101", None),
-        ("*60", None),
-        ("s", None),
-        ("anonymous", None),
-        ("sip:alice@example.com", None),
-        ("+999123", None),
-        ("1-800-FLOWERS", None),
-    ],
-)
-def test_phone_numbers(text, e164):
-    """Kept as written; in E.164 where they are numbers that can be, dialled in Kenya."""
-    parsed = parse_phones(pa.array([text, text]), region="KE")
-
-    assert [column.to_pylist() for column in parsed.columns] == [[text, text], [e164, e164]]
-    assert not parsed.faults[0].rows.any()
-
-
-def test_without_a_region_only_international_numbers_are_normalised():
-    """Nobody guesses a country."""
-    parsed = parse_phones(pa.array(["0712345678", "+254712345678"]))
-
-    assert parsed.columns[1].to_pylist() == [None, "+254712345678"]
-
-
-@pytest.mark.parametrize("text", ["2.35E+11", "2,54712E+11", "2e11"])
-def test_a_number_that_a_spreadsheet_rounded_is_bad(text):
-    """Its digits are gone, so it is no number to call."""
-    assert told(parse_phones(pa.array([text]), region="KE")) == ["bad_phone"]

@@ -181,7 +181,7 @@ def _in_currency(
 def _as_phone(words: str, values: Sequence[str]) -> Guess | None:
     if not _PHONE.search(words):
         return None
-    from trunkline.fields.text import DAMAGED  # imports pyarrow, which who lists layouts does not need
+    from trunkline.fields.phones import DAMAGED  # imports pyarrow, which who lists layouts does not need
 
     if any(DAMAGED.fullmatch(value.strip()) for value in values):
         return Guess(type="text", notes=("CHECK: phone numbers, but some have lost digits, as in a spreadsheet.",))

@@ -16,6 +16,7 @@ from trunkline.fields.go_duration import parse_go_durations
 from trunkline.fields.money import MoneyStyle, parse_money
 from trunkline.fields.number import parse_decimals, parse_integers
 from trunkline.fields.parsed import Fault, Parsed
+from trunkline.fields.phones import parse_phones
 from trunkline.fields.spreadsheet import lost_values
 from trunkline.fields.text import (
     not_allowed,
@@ -24,7 +25,6 @@ from trunkline.fields.text import (
     parse_addresses,
     parse_booleans,
     parse_mapped,
-    parse_phones,
 )
 from trunkline.fields.text_bytes import Mask, byte_lengths, text_bytes
 from trunkline.fields.timestamp import parse_dates, parse_epochs, parse_timestamps

@@ -1,11 +1,9 @@
-"""Text with a closed choice, booleans, addresses and phone numbers: each distinct value is looked at once."""
+"""Text with a closed choice, booleans and addresses: each distinct value is looked at once."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -14,7 +12,7 @@ import pyarrow.compute as pc
 
 from trunkline.fields.number import parse_integers
 from trunkline.fields.parsed import Fault, Parsed
-from trunkline.fields.spreadsheet import ERROR, FILLED, matching
+from trunkline.fields.spreadsheet import matching
 from trunkline.fields.text_bytes import Mask, TextBytes
 
 _SHOWN = 8  # choices that a message lists
@@ -23,9 +21,7 @@ _TRUTH: Final = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
-_PHONE_CHARACTERS: Final = re.compile(r"\+?[0-9][0-9 ().\-/]*|\(?[0-9][0-9 ().\-/]*", re.ASCII)
 _ADDRESS_NUMBER: Final = "an IPv4 address as a whole number of 32 bits"
-DAMAGED: Final = re.compile(rf"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+|[0-9]{{6,}}\.0|{FILLED}|{ERROR}", re.ASCII)
 
 
 def parse_mapped(text: pa.StringArray, choices: Mapping[str, str], other: str | None = None) -> Parsed:
@@ -86,54 +82,6 @@ def parse_address_numbers(text: TextBytes) -> Parsed:
         columns=(pc.binary_join_element_wise(*parts, "."),),
         faults=(*faults, Fault(code="bad_ip", rows=outside, expected=_ADDRESS_NUMBER)),
     )
-
-
-def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:
-    """
-    Return phone numbers as written, and in E.164 where they are valid numbers.
-
-    Args:
-        text: Numbers in any writing; extensions, short codes, ``anonymous`` and ``sip:`` addresses have no
-            E.164 form, which is then null.
-        region: ISO 3166 code of the country where a number without "+" was dialled, or None.
-
-    A number that a spreadsheet has rounded (``2.35E+11``), filled or made an error of has lost its digits and is bad,
-    and so is one that was a float on its way (``254700123456.0``).
-    """
-    coded = text.dictionary_encode()
-    read = [_read_phone(word, region) for word in coded.dictionary.to_pylist()]
-    e164 = pa.array([number for number, _ in read], pa.string()).take(coded.indices)
-    damaged = pa.array([is_damaged for _, is_damaged in read], pa.bool_()).take(coded.indices)
-    return Parsed(
-        columns=(text, e164),
-        faults=(
-            Fault(
-                code="bad_phone",
-                rows=_mask(damaged),
-                expected="all digits of a number, and nothing else (a spreadsheet or a float changed this one)",
-            ),
-        ),
-    )
-
-
-@lru_cache(maxsize=2**17)  # 20 to 50 us each, and the same numbers come again in every block
-def _read_phone(word: str, region: str | None) -> tuple[str | None, bool]:
-    """Return a number in E.164, if it has that form, and whether it lost digits on its way."""
-    return _e164(word, region), DAMAGED.fullmatch(word) is not None
-
-
-def _e164(word: str, region: str | None) -> str | None:
-    if not _PHONE_CHARACTERS.fullmatch(word):
-        return None
-    import phonenumbers  # 0.1 s to import, and most layouts have no phone field
-
-    try:
-        number = phonenumbers.parse(word, region)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def not_allowed(values: pa.Array, allowed: Sequence[str | int]) -> Fault:
