@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books
@@ -15,6 +16,8 @@ from trunkline.sources.naming import is_url
 from trunkline.sources.source import Source
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from trunkline.pipeline import Job
     from trunkline.progress import ProgressPort
 
@@ -23,8 +26,8 @@ SMALL_BYTES = 4 << 20  # as stored: a block or two
 MOST_SOURCES = 200  # open at once; macOS allows a process 256 files
 MOST_BYTES = 128 << 20  # published in one transaction: what is lost where it fails
 
-Prepare = Callable[[Source, Attempts], "Books | Job"]
-"""From a source to its books, where it is unchanged, else to what is to be loaded."""
+Prepare = Callable[[Source, str, Attempts], "Books | Job"]
+"""From a source and its content hash to its books, where it is unchanged, else to what is to be loaded."""
 
 LoadAlone = Callable[[Source, Attempts], Books]
 
@@ -80,22 +83,22 @@ class Gathering:
 
     def _load(self, sources: Sequence[Source]) -> Iterator[Books]:
         group: list[tuple[Job, Attempts]] = []
-        for source in sources:
+        for source, content_hash in _hashed_ahead(sources):
             attempts = Attempts()
-            found = self._prepared(source, attempts)
+            found = self._prepared(source, content_hash, attempts)
             if group and not _belongs(found, group):
                 yield from self._load_group(group)
                 group = []
-                found = self._prepared(source, attempts)  # it may be unchanged now
+                found = self._prepared(source, content_hash, attempts)  # it may be unchanged now
             if found is None or isinstance(found, Books):
                 yield found or self._load_alone(source, attempts)
             else:
                 group.append((found, attempts))
         yield from self._load_group(group)
 
-    def _prepared(self, source: Source, attempts: Attempts) -> Books | Job | None:
+    def _prepared(self, source: Source, content_hash: Future[str], attempts: Attempts) -> Books | Job | None:
         try:
-            return self._prepare(source, attempts)
+            return self._prepare(source, content_hash.result(), attempts)
         except TrunklineError:  # loaded alone, it says what is wrong, or is tried again
             return None
 
@@ -112,6 +115,19 @@ class Gathering:
         found = load_together([job for job, _ in group], [attempts for _, attempts in group])
         self._in_vain = not any(found)
         return found
+
+
+def _hashed_ahead(sources: Sequence[Source]) -> Iterator[tuple[Source, Future[str]]]:
+    """Yield each source with its content hash, which a thread takes while PostgreSQL is asked about those before it."""
+    from concurrent.futures import ThreadPoolExecutor  # imports logging
+
+    given_up = Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="trunkline-hash") as executor:
+        try:
+            hashes = [executor.submit(source.content_hash, given_up=given_up) for source in sources]
+            yield from zip(sources, hashes, strict=True)
+        finally:
+            given_up.set()
 
 
 def _belongs(found: Books | Job | None, group: Sequence[tuple[Job, Attempts]]) -> bool:

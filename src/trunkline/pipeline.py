@@ -37,7 +37,7 @@ from trunkline.books.writing import (
     hold_load,
     left_loads,
     loads_of_content,
-    note_reading,
+    note_readings,
     note_verdict,
     note_warnings,
     own_load,
@@ -61,7 +61,7 @@ from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, pu
 from trunkline.loading.sealing import seal
 from trunkline.loading.stage import Seal, Stage, seal_rest
 from trunkline.loading.staged_tables import StagedTable, drop_stage, staged_tables
-from trunkline.loading.staging import add_block, add_rejects, copy_rows, open_stage, staged_rows
+from trunkline.loading.staging import BlockAccount, add_blocks, add_rejects, copy_rows, open_stage, staged_rows
 from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
 
@@ -308,7 +308,7 @@ def _judge(connection: Connection, job: Job, load: OpenLoad, evidence: Evidence)
 def _note_form(connection: Connection, load: OpenLoad, form: SourceForm) -> None:
     with connection.cursor() as cursor:
         cursor.execute("set local synchronous_commit = off")
-        note_reading(cursor, load.load_id, form)
+        note_readings(cursor, {load.load_id: form})
     connection.commit()
 
 
@@ -349,7 +349,8 @@ def _stage_block(
                 records = reading.records_of(block)
                 add_rejects(cursor, load.load_id, typed.rejects, first_line=block.first_line, records=records)
             totals = typed_totals(typed.batch, job.layout)
-            add_block(cursor, load.load_id, block, typed, identity=identity, totals=totals)
+            account = BlockAccount(load_id=load.load_id, block=block, typed=typed, identity=identity, totals=totals)
+            add_blocks(cursor, account)
         connection.commit()
 
 

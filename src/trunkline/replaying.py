@@ -43,7 +43,7 @@ from trunkline.books.writing import (
     check_terms,
     find_ended,
     note_proof,
-    note_reading,
+    note_readings,
     note_warnings,
     terms_of,
 )
@@ -62,7 +62,8 @@ from trunkline.loading.publishing import publish
 from trunkline.loading.sealing import seal
 from trunkline.loading.staged_tables import StagedTable, aside_table
 from trunkline.loading.staging import (
-    add_block,
+    BlockAccount,
+    add_blocks,
     check_partition_count,
     copy_rows,
     make_staged,
@@ -368,7 +369,7 @@ def _pass(cursor: Cursor, work: _Work, conflicts: dict[int, Kept], found: _Pass)
     """Stage and publish all that can be loaded, in the caller's transaction."""
     load_id, layout, table = work.origin.load_id, work.layout, work.table
     load = begin_load(cursor, work.terms, content=None, resume_key=None, replays=load_id)
-    note_reading(cursor, load.load_id, work.form)
+    note_readings(cursor, {load.load_id: work.form})
     open_stage(cursor, table, load.load_id)
     partitions = partitions_of(cursor, table)
     there = first_days(partitions)
@@ -383,7 +384,8 @@ def _pass(cursor: Cursor, work: _Work, conflicts: dict[int, Kept], found: _Pass)
         made |= make_staged(cursor, table, load.load_id, missing, system=work.terms.system)
         copy_rows(cursor, table, rows, made)
         block = Block(position=position, first_byte=found.bytes, first_line=1, data=data, lines=typed.read)
-        add_block(cursor, load.load_id, block, typed, identity="", totals=typed_totals(typed.batch, layout))
+        totals = typed_totals(typed.batch, layout)
+        add_blocks(cursor, BlockAccount(load_id=load.load_id, block=block, typed=typed, identity="", totals=totals))
         found.bytes += len(data)
         found.proofs += prove_clocks(typed.batch, layout)
     if not found.sent:

@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
@@ -234,6 +234,7 @@ class _Run(_Each):
 
     sessions: Sessions
     layouts: _Layouts
+    tables: dict[tuple[str, str], CallTable] = field(default_factory=dict)  # of layouts of small sources
 
     def clear_up(self) -> None:
         """Give up what killed runs left long ago."""
@@ -255,23 +256,34 @@ class _Run(_Each):
         yield from small.load()
 
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
-        found = self._unchanged_or_job(source, layout, content, attempts)
+        found = self._unchanged_or_job(source, layout, self._table_of(layout), content, attempts)
         if isinstance(found, Books):
             return found
         from trunkline.pipeline import load_source  # pandas, numpy and pyarrow: only where there is work
 
         return load_source(found, attempts)
 
-    def _prepare(self, source: Source, attempts: Attempts) -> Books | Job:
-        """Return the account of a source that is unchanged, else what is to be loaded."""
-        content = Content(hash=source.content_hash(), bytes=source.size or 0)
-        return self._unchanged_or_job(source, self.layouts.of(source), content, attempts)
+    def _prepare(self, source: Source, content_hash: str, attempts: Attempts) -> Books | Job:
+        """Return the account of a small source that is unchanged, else what is to be loaded."""
+        content, layout = Content(hash=content_hash, bytes=source.size or 0), self.layouts.of(source)
+        key = (layout.table, layout.fingerprint)
+        if key not in self.tables:
+            self.tables[key] = self._table_of(layout)
+        # A table that is gone since is missed when it is locked; each source is loaded for itself then.
+        return self._unchanged_or_job(source, layout, self.tables[key], content, attempts)
 
-    def _unchanged_or_job(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books | Job:
+    def _table_of(self, layout: Layout) -> CallTable:
+        """Return the call table of a layout, made if it is not there."""
         with self.sessions.borrow() as connection, connection.cursor() as cursor:
             cursor.execute("set local lock_timeout = '10s'")  # another attempt follows
             table = ensure_call_table(cursor, layout)
             connection.commit()
+        return table
+
+    def _unchanged_or_job(
+        self, source: Source, layout: Layout, table: CallTable, content: Content, attempts: Attempts
+    ) -> Books | Job:
+        with self.sessions.borrow() as connection, connection.cursor() as cursor:
             terms = terms_of(layout, table, source.name)
             if not attempts.load_ids and not self.settings.reload:
                 load_id = find_unchanged(cursor, terms, content.hash)

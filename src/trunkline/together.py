@@ -27,7 +27,7 @@ from trunkline.books.writing import (
     discard_loads,
     disown_loads,
     left_loads,
-    note_reading,
+    note_readings,
     note_verdict,
     note_warnings,
     own_load,
@@ -46,7 +46,7 @@ from trunkline.loading.joint import JointLoad, JointStage, give_up, publish_join
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import take_turn
 from trunkline.loading.staged_tables import drop_stage
-from trunkline.loading.staging import add_block, add_rejects, make_aside, starts_in, with_lines
+from trunkline.loading.staging import BlockAccount, add_blocks, add_rejects, make_aside, starts_in, with_lines
 from trunkline.trailers import Counts
 from trunkline.transformation import typed_totals
 
@@ -305,9 +305,7 @@ def _stage(stage: JointStage, group: _Group, worked: Sequence[_Worked | None]) -
     began = thread_time()
     rows = [_rows(load, each) if each else [] for load, each in zip(group.loads, worked, strict=True)]
     with stage.add(group.position, [batch for batches in rows for batch in batches]) as cursor:
-        for load, each in zip(group.loads, worked, strict=True):
-            if each is not None:
-                _note(cursor, load, each)
+        _note(cursor, [(load, each) for load, each in zip(group.loads, worked, strict=True) if each is not None])
     took = thread_time() - began
     whole = sum(batch.num_rows for batches in rows for batch in batches)
     return [
@@ -325,16 +323,21 @@ def _rows(load: OpenLoad, worked: _Worked) -> list[pa.RecordBatch]:
     return rows
 
 
-def _note(cursor: Cursor, load: OpenLoad, worked: _Worked) -> None:
-    """Write what the books keep of a source before it is published."""
-    note_reading(cursor, load.load_id, worked.form)
-    if worked.warnings:
-        note_warnings(cursor, load.load_id, worked.warnings)
-    note_verdict(cursor, load.load_id, worked.verdict)
-    for (block, identity, each), totals in zip(worked.blocks, worked.totals, strict=True):
-        records = worked.reading.records_of(block)
-        add_rejects(cursor, load.load_id, each.typed.rejects, first_line=block.first_line, records=records)
-        add_block(cursor, load.load_id, block, each.typed, identity=identity, totals=totals)
+def _note(cursor: Cursor, sources: Sequence[tuple[OpenLoad, _Worked]]) -> None:
+    """Write what the books keep of sources before they are published."""
+    note_readings(cursor, {load.load_id: worked.form for load, worked in sources})
+    accounts = []
+    for load, worked in sources:
+        if worked.warnings:
+            note_warnings(cursor, load.load_id, worked.warnings)
+        note_verdict(cursor, load.load_id, worked.verdict)
+        for (block, identity, each), totals in zip(worked.blocks, worked.totals, strict=True):
+            records = worked.reading.records_of(block)
+            add_rejects(cursor, load.load_id, each.typed.rejects, first_line=block.first_line, records=records)
+            accounts.append(
+                BlockAccount(load_id=load.load_id, block=block, typed=each.typed, identity=identity, totals=totals)
+            )
+    add_blocks(cursor, *accounts)
 
 
 def _staged(

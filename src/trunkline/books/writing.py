@@ -216,17 +216,20 @@ def begin_load(
     return OpenLoad(load_id=int(load_id), token=str(token), reloads=reloads)
 
 
-def note_reading(cursor: Cursor, load_id: int, form: SourceForm) -> None:
-    """Keep how the source of a load was read, so that its rejects can be exported and replayed without it."""
-    cursor.execute(
-        query("note_reading"),
+def note_readings(cursor: Cursor, forms: Mapping[int, SourceForm]) -> None:
+    """Keep how the sources of loads were read, so that their rejects can be exported and replayed without them."""
+    readings = (
         {
             "load_id": load_id,
             "preamble": form.preamble,
             "header": [name.replace("\0", "\ufffd") for name in form.header],  # which no text in PostgreSQL holds
             "dialect": json.dumps(asdict(form.dialect)),
-        },
+        }
+        for load_id, form in forms.items()
     )
+    from psycopg2.extras import execute_batch  # 15 ms, and for a source that is unchanged nothing is noted
+
+    execute_batch(cursor, query("note_reading"), readings)
 
 
 def note_proof(cursor: Cursor, load_id: int) -> None:

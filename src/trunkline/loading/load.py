@@ -30,7 +30,7 @@ from trunkline.books.writing import (
     begin_load,
     check_terms,
     find_unchanged,
-    note_reading,
+    note_readings,
     note_verdict,
     note_warnings,
     terms_of,
@@ -48,7 +48,8 @@ from trunkline.loading.catalog import first_days, partitions_of
 from trunkline.loading.publishing import UnchangedError, publish
 from trunkline.loading.sealing import seal
 from trunkline.loading.staging import (
-    add_block,
+    BlockAccount,
+    add_blocks,
     check_partition_count,
     copy_rejects,
     copy_rows,
@@ -130,7 +131,7 @@ def load(
             note_warnings(cursor, opened.load_id, doubts)
             note_verdict(cursor, opened.load_id, verdict)
             if isinstance(form := calls.attrs.get("form"), SourceForm):
-                note_reading(cursor, opened.load_id, form)
+                note_readings(cursor, {opened.load_id: form})
             _stage(cursor, table, layout, opened, typed, kept)
             publish(
                 cursor,
@@ -221,7 +222,8 @@ def _stage(
     _keep_rejects(cursor, load_id, kept)
     whole = Block(position=0, first_byte=0, first_line=0, data=b"", lines=typed.read)
     counted = replace(typed, rejects=_placeholders(len(kept)))
-    add_block(cursor, load_id, whole, counted, identity="", totals=typed_totals(typed.batch, layout))
+    totals = typed_totals(typed.batch, layout)
+    add_blocks(cursor, BlockAccount(load_id=load_id, block=whole, typed=counted, identity="", totals=totals))
     for each in staged.values():
         seal(cursor, table, opened, each, on_conflict=layout.on_conflict, partitions=partitions)
 

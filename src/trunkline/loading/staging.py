@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg2 import sql
+from psycopg2.extras import execute_batch
 
 from trunkline.database.queries import Queries
 from trunkline.errors import RefusedError
@@ -163,34 +164,39 @@ def _is_all(column: pa.Array, value: str) -> bool:
     return bool(pc.all(pc.equal(column, value), skip_nulls=False).as_py())
 
 
-def add_block(
-    cursor: Cursor,
-    load_id: int,
-    block: Block,
-    typed: TypedBlock,
-    *,
-    identity: str,
-    totals: TypedTotals,
-) -> None:
-    """Account for a staged block, in the transaction that copied it."""
-    cursor.execute(
-        query("add_block"),
-        {
-            "load_id": load_id,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockAccount:
+    """What the books keep of a staged block."""
+
+    load_id: int
+    block: Block
+    typed: TypedBlock
+    identity: str
+    totals: TypedTotals
+
+    def parameters(self) -> dict[str, object]:
+        """Return the values of the query that writes it."""
+        block, typed = self.block, self.typed
+        return {
+            "load_id": self.load_id,
             "position": block.position,
             "first_byte": block.first_byte,
             "bytes": len(block.data),
             "first_line": block.first_line,
             "lines": block.lines,
-            "content_hash": identity,
+            "content_hash": self.identity,
             "read": typed.read,
             "typed": typed.batch.num_rows,
             "rejected": typed.rejects.num_rows,
             "filtered": typed.filtered,
-            "totals": totals_json(totals),
+            "totals": totals_json(self.totals),
             "findings": typed.findings.to_json(),
-        },
-    )
+        }
+
+
+def add_blocks(cursor: Cursor, *accounts: BlockAccount) -> None:
+    """Account for staged blocks, in the transaction that copied them."""
+    execute_batch(cursor, query("add_block"), (account.parameters() for account in accounts))
 
 
 def totals_json(totals: TypedTotals) -> str:
