@@ -97,7 +97,9 @@ def test_plain_numbers_are_told_by_columns(before, region, after, monkeypatch):
 @pytest.mark.parametrize("changed", [{"prefix": "7"}, {"general": "8[0-9]{8}"}, {"lengths": (8,)}, {"kinds": ()}])
 def test_what_a_step_of_the_library_may_change_is_left_to_it(changed, monkeypatch):
     """A prefix that would be taken off, and numbers that are none."""
-    plan = replace(phones._plan(254, "KE"), **changed)
+    found = phones._plan(254, "KE")
+    assert found is not None
+    plan = replace(found, **changed)
     monkeypatch.setattr(phones, "_plan", lambda *_: plan)
     asked = []
 
@@ -110,6 +112,24 @@ def test_what_a_step_of_the_library_may_change_is_left_to_it(changed, monkeypatc
     parse_phones(pa.array(words))
 
     assert asked == words
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_arrow_understands_the_patterns_of_the_library(region):
+    """Else all numbers of the region would be looked at one by one."""
+    code = phonenumbers.country_code_for_valid_region(region)
+    assert phones._plan(code, region) is not None
+
+
+def test_numbers_of_a_plan_that_arrow_does_not_understand_are_left_to_the_library(monkeypatch):
+    """As a look-ahead, which RE2 does not have."""
+    plan = phones._plan(254, "KE")
+    assert plan is not None
+    assert not replace(plan, prefix="0(?!1)").is_re2()
+    monkeypatch.setattr(phones, "_plan", lambda *_: None)
+    words = [f"{before}7{end}" for before in ("0", "+254", "254", "000254") for end in range(12_345_000, 12_345_050)]
+
+    assert told(parse_phones(pa.array(words), region="KE")) == [e164(word, "KE") for word in words]
 
 
 def test_numbers_of_many_kinds_keep_their_places():

@@ -142,6 +142,16 @@ class _Plan:
             ),
         )
 
+    def is_re2(self) -> bool:
+        """Tell whether RE2 understands all patterns; those of today are plain enough."""
+        patterns = (self.general, self.leading, self.prefix, self.international, *(kind for _, kind in self.kinds))
+        try:
+            for pattern in patterns:
+                _begin(pa.array([""]), pattern or "")
+        except pa.ArrowInvalid:
+            return False
+        return True
+
     def begin_with_code(self, digits: pa.StringArray) -> Mask:
         """Return which are no national numbers of the region, but are some without the country calling code."""
         numbers = _cut(digits, len(str(self.code)))
@@ -163,13 +173,15 @@ class _Plan:
 
 
 @cache
-def _plan(code: int, region: str) -> _Plan:
+def _plan(code: int, region: str) -> _Plan | None:
+    """Return the plan of a region; None if a pattern of it is more than RE2 knows."""
     import phonenumbers
 
     metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
     if metadata is None or metadata.general_desc is None:
         raise LookupError(f"phonenumbers has no numbering plan of {region}")  # it has, of all that it names
-    return _Plan.of(code, metadata, metadata.general_desc)
+    plan = _Plan.of(code, metadata, metadata.general_desc)
+    return plan if plan.is_re2() else None
 
 
 @cache
@@ -202,20 +214,29 @@ def _by_columns(words: pa.StringArray, region: str | None) -> Iterator[_Decided]
     with_plus = _mask(pc.starts_with(some, "+"))
     international = [_without(some, plain, with_plus, 1)]
     if region in phonenumbers.SUPPORTED_REGIONS and not with_plus.all():
-        dialled = ~with_plus
         plan = _plan(phonenumbers.country_code_for_valid_region(region), region)
-        if plan.international is not None:
-            prefixed = dialled & _begin(some, plan.international)
-            dialled &= ~prefixed
-            if plan.international.isdigit():
-                international.append(_without(some, plain, prefixed, len(plan.international)))
-        coded = dialled & _mask(pc.starts_with(some, str(plan.code)))
-        whole = _without(some, plain, coded, 0)
-        told = plan.begin_with_code(whole[1])
-        international.append((whole[0][told], whole[1].filter(pa.array(told))))
-        yield from _national(*_without(some, plain, dialled & ~coded, 0), plan)
+        if plan is not None:
+            national, told = _as_dialled(*_without(some, plain, ~with_plus, 0), plan)
+            international += told
+            yield from _national(*national, plan)
     rows = np.concatenate([rows for rows, _ in international])
     yield from _international(rows, pa.concat_arrays([digits for _, digits in international]))
+
+
+def _as_dialled(places: Rows, words: pa.StringArray, plan: _Plan) -> tuple[_Decided, list[_Decided]]:
+    """Return the words that may be national numbers, and those with a country calling code, from that code on."""
+    dialled = np.ones(len(words), np.bool_)
+    international = []
+    if plan.international is not None:
+        prefixed = _begin(words, plan.international)
+        dialled &= ~prefixed
+        if plan.international.isdigit():
+            international.append(_without(words, places, prefixed, len(plan.international)))
+    coded = dialled & _mask(pc.starts_with(words, str(plan.code)))
+    whole, digits = _without(words, places, coded, 0)
+    told = plan.begin_with_code(digits)
+    international.append((whole[told], digits.filter(pa.array(told))))
+    return _without(words, places, dialled & ~coded, 0), international
 
 
 def _without(words: pa.StringArray, places: Rows, chosen: Mask, cut: int) -> _Decided:
@@ -241,6 +262,8 @@ def _international(places: Rows, digits: pa.StringArray) -> Iterator[_Decided]:
         some = digits.take(pa.array(rows))
         numbers = _cut(some, len(str(code)))
         main = _plan(code, phonenumbers.region_code_for_country_code(code))
+        if main is None:
+            continue
         told = _are_valid(code, numbers)
         if main.prefix is not None:
             told &= ~_begin(numbers, main.prefix)
@@ -287,6 +310,8 @@ def _are_valid(code: int, numbers: pa.StringArray) -> Mask:
     left = np.arange(len(numbers))
     for region in regions:
         plan = _plan(code, region)
+        if plan is None:
+            break
         some = numbers.take(pa.array(left))
         if plan.leading is None or len(regions) == 1:
             belong = fitting = plan.are_valid(some)
