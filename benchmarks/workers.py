@@ -43,7 +43,8 @@ def with_dask(file: str, layout_name: str, count: int, redis_url: str) -> tuple[
 
     from trunkline.dask_engine import CacheAccess, DaskEngine
 
-    engine = DaskEngine(None, workers=count, cache=CacheAccess(url=redis_url, secret=None, ttl_s=DEFAULT_TTL_S))
+    access = CacheAccess(url=redis_url, secret=None, ttl_s=DEFAULT_TTL_S)
+    engine = DaskEngine(None, workers=count, access=access, cache=connect_cache(redis_url, warn=stop))
     for module in ("trunkline.dask_engine", *IMPORTED_LATER):
         distributed.get_client().run(import_module, module)
     with open_source(file) as source, ThreadPoolExecutor(engine.at_once) as executor:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Semaphore
 from typing import TYPE_CHECKING
 
 from trunkline import __version__
@@ -29,11 +30,13 @@ except ImportError as error:
     raise EngineError("Dask is not installed", hint="pip install 'trunkline[dask]'") from error
 
 if TYPE_CHECKING:
+    from trunkline.cache.port import BlockCache
     from trunkline.engine import Task as BlockTask
     from trunkline.sources.source import Source
 
 _CONNECT_S = 10
 MOST_AT_ONCE = 64  # blocks that wait for workers are held in memory
+LOOKED_FOR_AT_ONCE = 4  # values of a few MiB, which a network has to bring in the time that one command may take
 # Dask has glibc give memory back above 64 KiB, and whoever sets that also has it take arrays from 128 KiB on from the
 # system each time, and give them back at once.  Each block then takes its memory page by page: a third of the work.
 _OF_OWN_CLUSTER = {
@@ -75,7 +78,7 @@ class Task:
 class DaskEngine:
     """Blocks on a Dask cluster; close it to let go of the cluster, and to end one that was started for this run."""
 
-    def __init__(self, address: str | None, *, workers: int, cache: CacheAccess) -> None:
+    def __init__(self, address: str | None, *, workers: int, access: CacheAccess, cache: BlockCache) -> None:
         """
         Connect to a scheduler.
 
@@ -83,13 +86,16 @@ class DaskEngine:
             address: As Dask writes it, ``tcp://HOST:PORT`` or ``tls://HOST:PORT``; None starts a cluster of *workers*
                 processes on this machine.
             workers: See there.
-            cache: How workers reach the cache.
+            access: How workers reach the cache.
+            cache: The run's own: what workers put there is looked for in it.
 
         Raises:
             EngineError: If nobody answers, or no worker is there.
         """
+        self._access = access
         self._cache = cache
-        self._through_cache = cache.url is not None
+        self._through_cache = access.url is not None
+        self._looking = Semaphore(LOOKED_FOR_AT_ONCE)
         with _understood():
             if address is None:
                 with dask.config.set(_OF_OWN_CLUSTER):
@@ -125,15 +131,16 @@ class DaskEngine:
             length=len(block.data),
             identity=identity,
             reading=reading,
-            cache=self._cache,
+            cache=self._access,
             through_cache=self._through_cache,
         )
         with _understood():
             packed, costs = self._executor.submit(work_task, task).result()
         if packed is not None:
             return WorkedBlock(typed=unpack_typed(memoryview(packed)), costs=costs)
-        worked = work_block(block, identity, reading, _cache(self._cache))
-        if worked.costs.cache.misses:  # evicted, or not the same cache: worked out again here, and not looked for again
+        with self._looking:
+            worked = work_block(block, identity, reading, self._cache)
+        if worked.costs.cache.misses:  # evicted, or not the same cache: worked out here, and the rest is handed back
             self._through_cache = False
             costs += worked.costs
         return WorkedBlock(typed=worked.typed, costs=costs)

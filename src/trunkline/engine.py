@@ -78,7 +78,7 @@ class WorkedBlock:
 
     Attributes:
         costs: What they cost; the seconds of a stage include its look-up in the cache.
-        cached: Whether the cache holds them.
+        cached: The cache is known to hold them; asked of single blocks alone.
     """
 
     typed: TypedBlock

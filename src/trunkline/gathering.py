@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from threading import Event
 from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books
@@ -98,9 +97,12 @@ class Gathering:
 
     def _prepared(self, source: Source, content_hash: Future[str], attempts: Attempts) -> Books | Job | None:
         try:
-            return self._prepare(source, content_hash.result(), attempts)
+            found = self._prepare(source, content_hash.result(), attempts)
+            if isinstance(found, Books):
+                source.check_unchanged()  # others may have been loaded since its hash was taken
         except TrunklineError:  # loaded alone, it says what is wrong, or is tried again
             return None
+        return found
 
     def _load_group(self, group: Sequence[tuple[Job, Attempts]]) -> Iterator[Books]:
         together = self._load_together(group)
@@ -118,16 +120,14 @@ class Gathering:
 
 
 def _hashed_ahead(sources: Sequence[Source]) -> Iterator[tuple[Source, Future[str]]]:
-    """Yield each source with its content hash, which a thread takes while PostgreSQL is asked about those before it."""
+    """Yield each source with what its content hash will be: a thread takes them while PostgreSQL is asked."""
     from concurrent.futures import ThreadPoolExecutor  # imports logging
 
-    given_up = Event()
     with ThreadPoolExecutor(1, thread_name_prefix="trunkline-hash") as executor:
         try:
-            hashes = [executor.submit(source.content_hash, given_up=given_up) for source in sources]
-            yield from zip(sources, hashes, strict=True)
+            yield from [(source, executor.submit(source.content_hash)) for source in sources]
         finally:
-            given_up.set()
+            executor.shutdown(cancel_futures=True)  # an interrupt waits for one at most
 
 
 def _belongs(found: Books | Job | None, group: Sequence[tuple[Job, Attempts]]) -> bool:

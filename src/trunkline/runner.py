@@ -234,7 +234,7 @@ class _Run(_Each):
 
     sessions: Sessions
     layouts: _Layouts
-    tables: dict[tuple[str, str], CallTable] = field(default_factory=dict)  # of layouts of small sources
+    tables: dict[tuple[str, str | None, str], CallTable] = field(default_factory=dict)  # of layouts of small sources
 
     def clear_up(self) -> None:
         """Give up what killed runs left long ago."""
@@ -266,7 +266,7 @@ class _Run(_Each):
     def _prepare(self, source: Source, content_hash: str, attempts: Attempts) -> Books | Job:
         """Return the account of a small source that is unchanged, else what is to be loaded."""
         content, layout = Content(hash=content_hash, bytes=source.size or 0), self.layouts.of(source)
-        key = (layout.table, layout.fingerprint)
+        key = (layout.table, layout.view, layout.fingerprint)
         if key not in self.tables:
             self.tables[key] = self._table_of(layout)
         # A table that is gone since is missed when it is locked; each source is loaded for itself then.
@@ -426,12 +426,12 @@ def open_engine(settings: Settings, servers: Servers) -> Engine:
     from trunkline.dask_engine import CacheAccess, DaskEngine
 
     secret = settings.cache_secret
-    cache = CacheAccess(
+    access = CacheAccess(
         url=servers.redis.url,
         secret=secret.get_secret_value() if secret else None,
         ttl_s=settings.cache_ttl_s,
     )
-    return DaskEngine(scheduler_address(settings.engine), workers=workers, cache=cache)
+    return DaskEngine(scheduler_address(settings.engine), workers=workers, access=access, cache=servers.cache)
 
 
 def layout_in_force(source: Source, settings: Settings) -> Layout:

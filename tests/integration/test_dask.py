@@ -79,7 +79,8 @@ def test_a_run_that_reaches_another_cache_than_its_workers_loads_all(
 
     monkeypatch.setattr("trunkline.dask_engine.work_block", work_here)
     monkeypatch.setattr(
-        "trunkline.dask_engine._cache", lambda _: connect_cache("redis://127.0.0.1:9", warn=lambda _: None)
+        "trunkline.cache.store.connect_cache",
+        lambda *_, **__: connect_cache("redis://127.0.0.1:9", warn=lambda _: None),
     )
     (books,) = run_on(
         database_url, write_log(tmp_path / "calls.csv", CALLS), engine=engine_of(cluster), redis_url=redis_url

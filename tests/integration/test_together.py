@@ -23,6 +23,7 @@ from trunkline.loading import sealing, stage
 from trunkline.progress import Watch
 from trunkline.servers import open_servers
 from trunkline.settings.resolution import Settings
+from trunkline.sources.source import Source
 
 TWILIO = Path(__file__).parents[1] / "fixtures" / "layouts" / "twilio.csv"
 
@@ -213,6 +214,25 @@ def test_the_same_content_twice_is_unchanged(database_url, tmp_path, logs, joint
     assert [(each.status, each.load_id) for each in second] == [("unchanged", each.load_id) for each in first[:10]]
     assert joint == [10]
     check_books(database_url)
+
+
+def test_a_source_that_is_written_anew_after_its_hash_was_taken_is_not_unchanged(database_url, logs, monkeypatch):
+    """The hash was of what it was; it is looked at again, by itself, and said."""
+    run_on(database_url, *logs)
+    hashed, left = Source.content_hash, [logs[-1]]
+
+    def hash_and_write(source, **arguments):
+        content_hash = hashed(source, **arguments)
+        if source.name in left:
+            left.remove(source.name)
+            write_log(Path(source.name), [record(90_000)])
+        return content_hash
+
+    monkeypatch.setattr(Source, "content_hash", hash_and_write)
+    books = run_on(database_url, *logs)
+
+    assert [each.status for each in books] == ["unchanged"] * (len(logs) - 1) + ["refused"]
+    assert "while it was read; load it again" in str(books[-1].reason)
 
 
 def test_too_many_rejects_refuse_one_source(database_url, logs, joint):

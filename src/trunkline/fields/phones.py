@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 DAMAGED: Final = re.compile(rf"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]+|[0-9]{{6,}}\.0|{FILLED}|{ERROR}", re.ASCII)
 
 _CHARACTERS: Final = re.compile(r"\+?[0-9][0-9 ().\-/]*|\(?[0-9][0-9 ().\-/]*", re.ASCII)
-_PLAIN: Final = r"\+?[0-9]{6,17}"
+_PLAIN: Final = r"\+?[0-9]{6,17}"  # fewer are short codes, and of more the library takes none
 _FEWEST_ALIKE: Final = 16  # numbers of a country; for fewer, compiling its patterns takes longer than the library
 
-Rows = npt.NDArray[np.intp]
-_Decided = tuple[Rows, pa.StringArray]
+_Rows = npt.NDArray[np.intp]
+_Decided = tuple[_Rows, pa.StringArray]
 
 
 def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:
@@ -49,11 +49,14 @@ def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:
     coded = text.dictionary_encode()
     words = coded.dictionary
     decided = list(_by_columns(words, region))
-    rest = np.setdiff1d(np.arange(len(words)), np.concatenate([[], *(rows for rows, _ in decided)]))
-    read = [_read_phone(word, region) for word in words.take(pa.array(rest, pa.int64())).to_pylist()]
+    is_left = np.ones(len(words), np.bool_)
+    for rows, _ in decided:
+        is_left[rows] = False
+    rest = np.flatnonzero(is_left)
+    read = [_read_phone(word, region) for word in words.take(pa.array(rest)).to_pylist()]
     damaged = np.zeros(len(words), np.bool_)
-    damaged[rest.astype(np.intp)] = [is_damaged for _, is_damaged in read]
-    decided.append((rest.astype(np.intp), pa.array([number for number, _ in read], pa.string())))
+    damaged[rest] = [is_damaged for _, is_damaged in read]
+    decided.append((rest, pa.array([number for number, _ in read], pa.string())))
     return Parsed(
         columns=(text, _in_order(decided).take(coded.indices)),
         faults=(
@@ -144,7 +147,8 @@ class _Plan:
 
     def is_re2(self) -> bool:
         """Tell whether RE2 understands all patterns; those of today are plain enough."""
-        patterns = (self.general, self.leading, self.prefix, self.international, *(kind for _, kind in self.kinds))
+        kinds = "|".join(kind for _, kind in self.kinds)
+        patterns = (self.general, self.leading, self.prefix, self.international, kinds)
         try:
             for pattern in patterns:
                 _begin(pa.array([""]), pattern or "")
@@ -164,7 +168,7 @@ class _Plan:
         lengths = pc.utf8_length(numbers).to_numpy()
         for length in np.unique(lengths).tolist():
             kinds = [pattern for narrower, pattern in self.kinds if not narrower or length in narrower]
-            if not kinds or not self.general or (self.lengths and length not in self.lengths):
+            if not kinds or not self.general or length not in self.lengths:
                 continue
             rows = np.flatnonzero(lengths == length)
             some = numbers.take(pa.array(rows))
@@ -174,12 +178,12 @@ class _Plan:
 
 @cache
 def _plan(code: int, region: str) -> _Plan | None:
-    """Return the plan of a region; None if a pattern of it is more than RE2 knows."""
+    """Return the plan of a region; None if there is none, or a pattern of it is more than RE2 knows."""
     import phonenumbers
 
     metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
     if metadata is None or metadata.general_desc is None:
-        raise LookupError(f"phonenumbers has no numbering plan of {region}")  # it has, of all that it names
+        return None
     plan = _Plan.of(code, metadata, metadata.general_desc)
     return plan if plan.is_re2() else None
 
@@ -223,7 +227,7 @@ def _by_columns(words: pa.StringArray, region: str | None) -> Iterator[_Decided]
     yield from _international(rows, pa.concat_arrays([digits for _, digits in international]))
 
 
-def _as_dialled(places: Rows, words: pa.StringArray, plan: _Plan) -> tuple[_Decided, list[_Decided]]:
+def _as_dialled(places: _Rows, words: pa.StringArray, plan: _Plan) -> tuple[_Decided, list[_Decided]]:
     """Return the words that may be national numbers, and those with a country calling code, from that code on."""
     dialled = np.ones(len(words), np.bool_)
     international = []
@@ -239,7 +243,7 @@ def _as_dialled(places: Rows, words: pa.StringArray, plan: _Plan) -> tuple[_Deci
     return _without(words, places, dialled & ~coded, 0), international
 
 
-def _without(words: pa.StringArray, places: Rows, chosen: Mask, cut: int) -> _Decided:
+def _without(words: pa.StringArray, places: _Rows, chosen: Mask, cut: int) -> _Decided:
     """Return the places of the chosen words, and these words without their first *cut* digits."""
     rows = np.flatnonzero(chosen)
     return places[rows], _cut(words.take(pa.array(rows)), cut)
@@ -249,16 +253,16 @@ def _cut(words: pa.StringArray, cut: int) -> pa.StringArray:
     return pc.utf8_slice_codeunits(words, cut) if cut else words
 
 
-def _international(places: Rows, digits: pa.StringArray) -> Iterator[_Decided]:
+def _international(places: _Rows, digits: pa.StringArray) -> Iterator[_Decided]:
     """Yield what is a valid number when nothing but its country calling code is taken off."""
-    heads = pc.utf8_slice_codeunits(digits, 0, 3).cast(pa.int32()).to_numpy()
+    heads = pc.utf8_slice_codeunits(pc.utf8_lpad(digits, 1, "0"), 0, 3).cast(pa.int32()).to_numpy()  # "" is no number
     lengths = _code_lengths()[heads]
     codes = heads // 10 ** (3 - lengths.astype(np.int64))
+    import phonenumbers
+
     for code, rows in _alike(np.where(lengths > 0, codes, 0)):
         if code == 0:
             continue
-        import phonenumbers
-
         some = digits.take(pa.array(rows))
         numbers = _cut(some, len(str(code)))
         main = _plan(code, phonenumbers.region_code_for_country_code(code))
@@ -270,7 +274,7 @@ def _international(places: Rows, digits: pa.StringArray) -> Iterator[_Decided]:
         yield _found(places[rows], "+", some, told)
 
 
-def _national(places: Rows, words: pa.StringArray, plan: _Plan) -> Iterator[_Decided]:
+def _national(places: _Rows, words: pa.StringArray, plan: _Plan) -> Iterator[_Decided]:
     """Yield what is a valid number of the region when nothing but a fixed national prefix is taken off."""
     cuts = np.zeros(len(words), np.intp)
     if plan.prefix is not None and plan.fixed_prefix:
@@ -282,21 +286,18 @@ def _national(places: Rows, words: pa.StringArray, plan: _Plan) -> Iterator[_Dec
         if cut < 0:
             continue
         numbers = _cut(words.take(pa.array(rows)), cut)
-        if plan.lengths:
-            fitting = np.isin(pc.utf8_length(numbers).to_numpy(), plan.lengths)
-        else:
-            fitting = np.ones(len(rows), np.bool_)
+        fitting = np.isin(pc.utf8_length(numbers).to_numpy(), plan.lengths)
         told = fitting & matching(numbers, plan.general) & _are_valid(plan.code, numbers)
         yield _found(places[rows], f"+{plan.code}", numbers, told)
 
 
-def _alike(kinds: npt.NDArray[Any]) -> Iterator[tuple[int, Rows]]:
+def _alike(kinds: npt.NDArray[Any]) -> Iterator[tuple[int, _Rows]]:
     for kind, many in zip(*np.unique(kinds, return_counts=True), strict=True):
         if many >= _FEWEST_ALIKE:
             yield int(kind), np.flatnonzero(kinds == kind)
 
 
-def _found(places: Rows, before: str, digits: pa.StringArray, told: Mask) -> _Decided:
+def _found(places: _Rows, before: str, digits: pa.StringArray, told: Mask) -> _Decided:
     rows = np.flatnonzero(told)
     return places[rows], pc.binary_join_element_wise(before, digits.take(pa.array(rows)), "")
 
