@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trunkline.fields.parsed import Fault, Parsed
-from trunkline.fields.text_bytes import Mask
+from trunkline.fields.text_bytes import Mask, mask_of
 
 
 def decide(mapped: Parsed, when: Mapping[str, str], columns: Mapping[str, pa.Array]) -> Parsed:
@@ -35,5 +35,5 @@ def _has_value(column: pa.Array) -> Mask:
     """Return which rows say something other than 0."""
     there: Mask = column.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
-        there = there & pc.not_equal(column, 0).fill_null(False).to_numpy(zero_copy_only=False)
+        there = there & mask_of(pc.not_equal(column, 0))
     return there

@@ -26,7 +26,7 @@ from trunkline.fields.text import (
     parse_booleans,
     parse_mapped,
 )
-from trunkline.fields.text_bytes import Mask, byte_lengths, text_bytes
+from trunkline.fields.text_bytes import Mask, byte_lengths, mask_of, text_bytes
 from trunkline.fields.timestamp import parse_dates, parse_epochs, parse_timestamps
 from trunkline.fields.zones import CallWitness
 from trunkline.layout.fields import (
@@ -98,7 +98,7 @@ def _is_any(text: pa.StringArray, words: tuple[str, ...]) -> Mask:
         if word == "":
             found |= byte_lengths(text) == 0
             continue
-        found |= pc.fill_null(pc.equal(text, word), False).to_numpy(zero_copy_only=False)
+        found |= mask_of(pc.equal(text, word))
     return found
 
 
@@ -218,4 +218,4 @@ def _number(limit: int | Decimal) -> pa.Scalar:
 
 
 def _outside(rows: pa.BooleanArray, expected: str) -> Fault:
-    return Fault(code="out_of_range", rows=rows.fill_null(False).to_numpy(zero_copy_only=False), expected=expected)
+    return Fault(code="out_of_range", rows=mask_of(rows), expected=expected)

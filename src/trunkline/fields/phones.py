@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from trunkline.fields.parsed import Fault, Parsed
 from trunkline.fields.spreadsheet import ERROR, FILLED, matching
-from trunkline.fields.text_bytes import Mask
+from trunkline.fields.text_bytes import Mask, mask_of
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneMetadata, PhoneNumberDesc
@@ -62,7 +62,7 @@ def parse_phones(text: pa.StringArray, *, region: str | None = None) -> Parsed:
         faults=(
             Fault(
                 code="bad_phone",
-                rows=_mask(pa.array(damaged).take(coded.indices)),
+                rows=mask_of(pa.array(damaged).take(coded.indices)),
                 expected="all digits of a number, and nothing else (a spreadsheet or a float changed this one)",
             ),
         ),
@@ -215,7 +215,7 @@ def _by_columns(words: pa.StringArray, region: str | None) -> Iterator[_Decided]
     import phonenumbers
 
     some = words.take(pa.array(plain))
-    with_plus = _mask(pc.starts_with(some, "+"))
+    with_plus = mask_of(pc.starts_with(some, "+"))
     international = [_without(some, plain, with_plus, 1)]
     if region in phonenumbers.SUPPORTED_REGIONS and not with_plus.all():
         plan = _plan(phonenumbers.country_code_for_valid_region(region), region)
@@ -236,7 +236,7 @@ def _as_dialled(places: _Rows, words: pa.StringArray, plan: _Plan) -> tuple[_Dec
         dialled &= ~prefixed
         if plan.international.isdigit():
             international.append(_without(words, places, prefixed, len(plan.international)))
-    coded = dialled & _mask(pc.starts_with(words, str(plan.code)))
+    coded = dialled & mask_of(pc.starts_with(words, str(plan.code)))
     whole, digits = _without(words, places, coded, 0)
     told = plan.begin_with_code(digits)
     international.append((whole[told], digits.filter(pa.array(told))))
@@ -329,8 +329,4 @@ def _are_valid(code: int, numbers: pa.StringArray) -> Mask:
 
 def _begin(words: pa.StringArray, pattern: str) -> Mask:
     """Return which words begin with what matches a pattern (RE2)."""
-    return _mask(pc.match_substring_regex(words, pattern=rf"\A(?:{pattern})"))
-
-
-def _mask(values: pa.BooleanArray) -> Mask:
-    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return mask_of(pc.match_substring_regex(words, pattern=rf"\A(?:{pattern})"))

@@ -10,11 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trunkline.fields.text_bytes import Mask, text_buffer
+from trunkline.fields.text_bytes import Mask, mask_of, text_buffer
 
 ROUNDED: Final = r"[0-9](?:[.,][0-9]{1,14})?E\+[0-9]{2,3}"
 FILLED: Final = r"#{4,}"
@@ -45,5 +44,4 @@ def lost_values(text: pa.StringArray) -> Mask | None:
 
 def matching(text: pa.StringArray, pattern: str) -> Mask:
     """Return which texts are as a whole like a pattern (RE2)."""
-    found = pc.match_substring_regex(text, pattern=rf"\A(?:{pattern})\z")
-    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return mask_of(pc.match_substring_regex(text, pattern=rf"\A(?:{pattern})\z"))

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from trunkline.fields.number import parse_integers
 from trunkline.fields.parsed import Fault, Parsed
 from trunkline.fields.spreadsheet import matching
-from trunkline.fields.text_bytes import Mask, TextBytes
+from trunkline.fields.text_bytes import Mask, TextBytes, mask_of
 
 _SHOWN = 8  # choices that a message lists
 
@@ -87,7 +87,7 @@ def parse_address_numbers(text: TextBytes) -> Parsed:
 def not_allowed(values: pa.Array, allowed: Sequence[str | int]) -> Fault:
     """Return which values are none of *allowed*."""
     inside = pc.is_in(values, value_set=pa.array(allowed, values.type))
-    return Fault(code="not_allowed", rows=~_mask(inside), expected=f"one of {_list(allowed)}")
+    return Fault(code="not_allowed", rows=~mask_of(inside), expected=f"one of {_list(allowed)}")
 
 
 def not_matching(text: pa.StringArray, pattern: str) -> Fault:
@@ -108,11 +108,7 @@ def _by_distinct(text: pa.StringArray, meaning: Callable[[str], object], kind: p
 
 
 def _null(values: pa.Array) -> Mask:
-    return _mask(values.is_null())
-
-
-def _mask(values: pa.BooleanArray) -> Mask:
-    return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return mask_of(values.is_null())
 
 
 def _list(words: Sequence[str | int]) -> str:

@@ -120,6 +120,11 @@ def text_bytes(column: pa.StringArray) -> TextBytes:
     return TextBytes(data=padded, starts=bounds[:-1], lengths=np.diff(bounds))
 
 
+def mask_of(values: pa.BooleanArray) -> Mask:
+    """Return booleans of Arrow as those of numpy; null is false."""
+    return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
 def text_buffer(column: pa.StringArray) -> bytes:
     """Return the texts of *column* (type string), one after the other."""
     bounds, data = _bounds(column), column.buffers()[2]
