@@ -48,6 +48,7 @@ class Block:
         first_line: Source line of the first line of *data*, from 1.
         data: The bytes as the source has them, line ends included.
         lines: Physical lines in *data*, blank ones included.
+        identity: Its `framing.cutting.block_identity` where whoever cut it had to take that; else empty.
     """
 
     position: int
@@ -55,6 +56,7 @@ class Block:
     first_line: int
     data: bytes
     lines: int
+    identity: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

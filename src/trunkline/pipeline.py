@@ -7,9 +7,10 @@ where this one stopped: it asks the database which blocks are staged, and never 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain, groupby, islice
 from time import thread_time
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ from trunkline.framing.cutting import SourceForm
 from trunkline.layout.header_match import left_out
 from trunkline.loading.catalog import Partition, first_days, partitions_of
 from trunkline.loading.conflicts import Conflict, reject_conflicts
-from trunkline.loading.known_blocks import StaleStageError, add_known_block
+from trunkline.loading.known_blocks import StaleStageError, add_known_blocks
 from trunkline.loading.leftovers import discard
 from trunkline.loading.publishing import TooManyRejectsError, UnchangedError, publish, take_turn
 from trunkline.loading.sealing import seal
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
     from trunkline.servers import Warn
     from trunkline.settings.resolution import MaxRejects
     from trunkline.sources.source import Source
+
+KNOWN_AT_ONCE = 4  # blocks: asking for one takes as long as for several, and those that are not known wait in memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,13 +236,18 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     )
     positions: set[int] = set()
 
-    def work(block: Block) -> tuple[Block, Costs, ClockProofs]:
-        costs, proved = settle(block)
-        stage.done(block.position)
-        return block, costs, proved
+    def work(blocks: Sequence[Block]) -> list[tuple[Block, Costs, ClockProofs]]:
+        identities = {block.position: identity_of(block, reading) for block in blocks}
+        known = _known_of(job, load, [block for block in blocks if block.position not in done], identities)
+        settled = []
+        for block in blocks:
+            position = block.position
+            cost = (Costs(), ClockProofs()) if position in known else settle(block, identities[position])
+            settled.append((block, *cost))
+            stage.done(position)
+        return settled
 
-    def settle(block: Block) -> tuple[Costs, ClockProofs]:
-        identity = identity_of(block, reading)
+    def settle(block: Block, identity: str) -> tuple[Costs, ClockProofs]:
         if _is_staged(block, identity, done.get(block.position)):
             if not job.layout.clocks:
                 return Costs(), ClockProofs()
@@ -247,8 +255,6 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
             return worked.costs, prove_clocks(worked.typed.batch, job.layout)
         if block.position in done:  # only a crash of the server, without its last commits, does that
             raise StaleStageError("an earlier attempt left calls that do not fit the source")
-        if _is_known(job, load, block, identity):
-            return Costs(), ClockProofs()
         worked = job.engine.work(job.source, block, identity, reading)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
@@ -258,7 +264,8 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     proofs = ClockProofs()
     at_once = job.engine.at_once
     with ThreadPoolExecutor(at_once, thread_name_prefix="trunkline") as executor:
-        for block, costs, proved in each(executor, work, framed.blocks, in_work=at_once + BLOCKS_WAITING):
+        some = each(executor, work, _together(framed.blocks), in_work=at_once + BLOCKS_WAITING)
+        for block, costs, proved in chain.from_iterable(some):
             positions.add(block.position)
             attempts.costs += costs
             proofs += proved
@@ -316,17 +323,25 @@ def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:
     return staged == StagedBlock(first_byte=block.first_byte, first_line=block.first_line, identity=identity)
 
 
-def _is_known(job: Job, load: OpenLoad, block: Block, identity: str) -> bool:
-    """Account for a block whose calls are in the table, if it is one."""
+def _together(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Yield blocks one by one, but some at once of those that were found where they had been: they are likely known."""
+    for found_again, some in groupby(blocks, lambda block: bool(block.identity)):
+        while at_once := list(islice(some, KNOWN_AT_ONCE if found_again else 1)):
+            yield at_once
+
+
+def _known_of(job: Job, load: OpenLoad, blocks: Sequence[Block], identities: Mapping[int, str]) -> set[int]:
+    """Account for those of *blocks* whose calls are in the table, and return their positions."""
     # Of two records with one key, the later one replaces; so a known block may not step back behind a new one.
-    if load.reloads or job.layout.on_conflict == "replace":
-        return False
+    if load.reloads or job.layout.on_conflict == "replace" or not blocks:
+        return set()
     with job.sessions.borrow() as connection:
         with connection.cursor() as cursor:
             hold_load(cursor, load)
-            is_known = add_known_block(cursor, load.load_id, job.terms, block, identity)
+            asked = [identities[block.position] for block in blocks]
+            known = add_known_blocks(cursor, load.load_id, job.terms, blocks, asked)
         connection.commit()
-    return is_known
+    return known
 
 
 def _stage_block(

@@ -5,12 +5,16 @@ import pytest
 from tests.call_logs import HEADER, check_books, execute, record, run_on, write_log
 from trunkline import Settings, pipeline, runner
 from trunkline.framing.borders import BlockSizes
+from trunkline.loading.known_blocks import add_known_blocks
 from trunkline.progress import Watch
 from trunkline.runner import check_sources
 from trunkline.servers import open_servers
 
 OLD = [record(number, day=1 + number // 500) for number in range(1_500)]
 NEW = [record(number, day=4) for number in range(1_500, 1_600)]
+
+# Of a source of the same name, blocks that are where they were are asked for together; those of others one by one.
+either_name = pytest.mark.parametrize("name", ["old.csv", "grown.csv"])
 
 KNOWN = "select count(*), coalesce(sum(typed), 0)::int from trunkline.blocks where load_id = %s and known_from = %s"
 
@@ -37,15 +41,35 @@ def known(url, books, of):
     return execute(url, KNOWN, [books.load_id, of])[0]
 
 
-def test_of_a_source_that_grew_only_the_end_is_copied(each_loadable_url, old_load, tmp_path):
+@either_name
+def test_of_a_source_that_grew_only_the_end_is_copied(each_loadable_url, old_load, tmp_path, name):
     """All but the last of the blocks before are known; counts and sums are as if all had been compared."""
-    (books,) = run_on(each_loadable_url, write_log(tmp_path / "grown.csv", OLD + NEW))
+    (books,) = run_on(each_loadable_url, write_log(tmp_path / name, OLD + NEW))
     blocks, calls = known(each_loadable_url, books, old_load)
 
     assert counts(books) == ("loaded", 1_600, 100, 1_500, 0)
     assert blocks > 3
     assert calls > 1_000
     assert books.totals.duration_s == 100 * 60
+    check_books(each_loadable_url)
+
+
+def test_what_grew_in_its_place_is_asked_for_in_few_questions(each_loadable_url, old_load, tmp_path, monkeypatch):
+    """Of the blocks of a source that are where they were several are asked for at once, with their own answers."""
+    asked = []
+
+    def ask(cursor, load_id, terms, blocks, identities):
+        found = add_known_blocks(cursor, load_id, terms, blocks, identities)
+        asked.append(([block.position for block in blocks], found))
+        return found
+
+    monkeypatch.setattr(pipeline, "add_known_blocks", ask)
+    (books,) = run_on(each_loadable_url, write_log(tmp_path / "old.csv", OLD + NEW))
+    asked.sort()
+
+    assert counts(books) == ("loaded", 1_600, 100, 1_500, 0)
+    assert asked[0] == ([0, 1, 2, 3], {0, 1, 2, 3})
+    assert asked[-1] == ([asked[-1][0][0]], set())
     check_books(each_loadable_url)
 
 
@@ -137,6 +161,7 @@ def test_repeats_of_a_known_block_are_duplicates_in_the_source(
     check_books(each_loadable_url)
 
 
+@either_name
 @pytest.mark.parametrize(
     ("spoiled", "expected"),
     [
@@ -146,11 +171,11 @@ def test_repeats_of_a_known_block_are_duplicates_in_the_source(
     ],
     ids=["rejected", "repeated", "conflict"],
 )
-def test_a_block_with_more_than_calls_is_read_again(each_loadable_url, tmp_path, spoiled, expected):
+def test_a_block_with_more_than_calls_is_read_again(each_loadable_url, tmp_path, spoiled, expected, name):
     """So that its rejects are kept again, and its repeats and conflicts are told from other duplicates."""
     records = [*OLD[:50], spoiled, *OLD[50:]]
     (old,) = run_on(each_loadable_url, write_log(tmp_path / "old.csv", records))
-    (books,) = run_on(each_loadable_url, write_log(tmp_path / "grown.csv", records + NEW))
+    (books,) = run_on(each_loadable_url, write_log(tmp_path / name, records + NEW))
 
     assert counts(books) == expected
     assert books.duplicates_in_source == old.duplicates_in_source

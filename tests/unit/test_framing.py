@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,13 +116,15 @@ def test_blocks_that_are_there_again_are_cut_as_truly(data, kept, tail):
     sizes = BlockSizes(least=32, usual=48, most=300)
     earlier = earlier_of(blocks_of(data, sizes=sizes))
     now = (data[:kept] + tail).removeprefix(codecs.BOM_UTF8)
-    blocks = list(frame([now], HEADERLESS, sizes=sizes, earlier=earlier).blocks)
+    framed = frame([now], HEADERLESS, sizes=sizes, earlier=earlier)
+    blocks = list(framed.blocks)
 
     assert b"".join(block.data for block in blocks) == now
     offset, line = 0, 1
     for block in blocks:
         assert (block.first_byte, block.first_line) == (offset, line)
         assert block.lines == len(split_lines(block.data))
+        assert block.identity in ("", block_identity(replace(block, identity=""), framed.header, HEADERLESS))
         offset, line = offset + len(block.data), line + block.lines
     assert line - 1 == len(split_lines(now))
 
@@ -142,6 +145,7 @@ def test_nobody_looks_for_the_ends_of_blocks_that_are_there_again(tmp_path, monk
 
     assert [block.data for block in blocks[:-1]] == [block.data for block in before[:-1]]
     assert looked == [len(before[-1].data) + 5]
+    assert [bool(block.identity) for block in blocks] == [True] * (len(blocks) - 1) + [False]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def block_identity(block: Block, header: tuple[str, ...], dialect: ResolvedDiale
     Return the BLAKE3 hash, in hex, that stands for the text of a block: of its bytes, the header and what of the
     dialect changes how they read.  Where the block stands in its source does not count.
     """
-    return _identity(block.data, header, dialect)
+    return block.identity or _identity(block.data, header, dialect)
 
 
 def _identity(data: bytes | memoryview, header: tuple[str, ...], dialect: ResolvedDialect) -> str:
@@ -370,8 +370,9 @@ def _cut(
             return
         first_byte, first_line = reader.offset, reader.line
         known = earlier.get(first_byte)
+        identity = ""
         if known is not None and _is_there_again(known, window, header, dialect):
-            data, lines = reader.take(known.bytes), known.lines
+            data, lines, identity = reader.take(known.bytes), known.lines, known.identity
         else:
             border = find_border(window, sizes, _record_borders(reader, dialect, len(header), sizes))
             if border is None:
@@ -379,7 +380,14 @@ def _cut(
             data = reader.take(border)
             lines = count_lines(data)
         reader.line += lines
-        yield Block(position=position, first_byte=first_byte, first_line=first_line, data=data, lines=lines)
+        yield Block(
+            position=position,
+            first_byte=first_byte,
+            first_line=first_line,
+            data=data,
+            lines=lines,
+            identity=identity,
+        )
 
 
 def _is_there_again(known: EarlierBlock, window: memoryview, header: tuple[str, ...], dialect: ResolvedDialect) -> bool:

@@ -13,6 +13,8 @@ from trunkline.errors import DatabaseBusyError
 from trunkline.loading.staged_tables import aside_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
     from trunkline.blocks import Block
@@ -25,20 +27,22 @@ class StaleStageError(DatabaseBusyError):
     """What was staged or accounted for does not stand any more; the next attempt begins anew."""
 
 
-def add_known_block(cursor: Cursor, load_id: int, terms: Terms, block: Block, identity: str) -> bool:
-    """Account for *block* if it is known, in the caller's transaction; False if it must be worked on."""
+def add_known_blocks(
+    cursor: Cursor, load_id: int, terms: Terms, blocks: Sequence[Block], identities: Iterable[str]
+) -> set[int]:
+    """Account for those of *blocks* that are known, in the caller's transaction, and return their positions."""
     cursor.execute(
-        query("add_known_block"),
+        query("add_known_blocks"),
         terms.parameters()
         | {
             "load_id": load_id,
-            "content_hash": identity,
-            "position": block.position,
-            "first_byte": block.first_byte,
-            "first_line": block.first_line,
+            "content_hashes": list(identities),
+            "positions": [block.position for block in blocks],
+            "first_bytes": [block.first_byte for block in blocks],
+            "first_lines": [block.first_line for block in blocks],
         },
     )
-    return cursor.fetchone() is not None
+    return {int(position) for (position,) in cursor.fetchall()}
 
 
 def check_known_blocks(cursor: Cursor, load_id: int) -> None:

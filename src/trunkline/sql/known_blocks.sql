@@ -1,31 +1,38 @@
 -- Queries about blocks that an earlier load brought, so that they need not be copied again.
 
--- name: add_known_block
--- Account for a block that a load on the same terms brought, whole and without rejects; no row if there is none.
-with candidates as materialized (  -- an export that rolls on brings a block every day; its first load is asked for once
-    select distinct on (l.id) l.id as origin, b.load_id, b.bytes, b.lines, b.content_hash, b.read, b.typed, b.filtered,
+-- name: add_known_blocks
+-- Account for those of some blocks that a load on the same terms brought, whole and without rejects; their positions.
+with wanted as (
+    select * from unnest(%(positions)s::bigint[], %(first_bytes)s::bigint[], %(first_lines)s::bigint[],
+        %(content_hashes)s::text[]) w (position, first_byte, first_line, content_hash)
+),
+candidates as materialized (  -- an export that rolls on brings a block every day: of one load once
+    select distinct on (w.position, l.id) w.*, l.id as origin, b.load_id, b.bytes, b.lines, b.read, b.typed, b.filtered,
         b.totals, b.findings
-    from trunkline.blocks b join trunkline.loads l on l.id = coalesce(b.known_from, b.load_id)
-    where b.content_hash = %(content_hash)s and b.content_hash <> ''
+    from wanted w
+        join trunkline.blocks b using (content_hash)
+        join trunkline.loads l on l.id = coalesce(b.known_from, b.load_id)
+    where b.content_hash <> ''
         and b.rejected = 0
         and b.set_aside = 0
         and l.call_table = %(call_table)s
         and l.system = %(system)s
         and l.layout_fingerprint = %(layout_fingerprint)s
         and l.key_fingerprint = %(key_fingerprint)s
-    order by l.id, b.load_id desc, b.position
+    order by w.position, l.id, b.load_id desc, b.position
+),
+in_place as materialized (  -- each load is asked for once, not for each of its blocks
+    select origin from (select distinct origin from candidates) origins where trunkline.is_in_place(origin)
 )
 insert into trunkline.blocks (
     load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals,
     known_from, findings
 )
-select %(load_id)s, %(position)s, %(first_byte)s, bytes, %(first_line)s, lines, content_hash, read, typed, 0, filtered,
-    totals, origin, findings
-from candidates
-where trunkline.is_in_place(origin)
-order by load_id desc
-limit 1
-returning known_from
+select distinct on (position) %(load_id)s, position, first_byte, bytes, first_line, lines, content_hash, read, typed, 0,
+    filtered, totals, origin, findings
+from candidates join in_place using (origin)
+order by position, load_id desc
+returning position
 
 -- name: stale_known_blocks
 -- Blocks that were known when they were accounted for, and are not any more: calls were deleted or reloaded since.
