@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,7 +23,12 @@ from trunkline.embedded.pair import Embedded
 
 TEMPLATE = "trunkline_template"
 # What a killed server loses without fsync is lost to a killed machine only, and no test kills that.
-QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_wal_size": "256MB"}
+
+# A database has 300 files, and to make them for each test takes some disks 0.4 s and memory 0.02.
+IN_MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2 << 30
+FOLDER = "PYTEST_SERVERS_FOLDER"  # how workers of pytest-xdist hear of it
 
 # Properties that take long look for more: pytest --hypothesis-profile=thorough
 hypothesis_settings.register_profile("thorough", max_examples=3_000, deadline=None)
@@ -34,15 +41,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of the servers: in memory where there is room."""
+    if hasattr(config, "workerinput"):
+        return
+    roomy = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="trunkline-tests-", dir=IN_MEMORY if roomy else None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Delete it: the workers have ended, and their servers with them."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Embedded]:
+def servers_folder() -> Path:
+    """Where the servers of the tests have their homes; workers of pytest-xdist share it."""
+    return Path(os.environ[FOLDER])
+
+
+@pytest.fixture(scope="session")
+def servers(servers_folder: Path, pytestconfig: pytest.Config) -> Iterator[Embedded]:
     """The embedded pair; workers of pytest-xdist share it, since the lock in its home does not know them apart."""
     programs = pytestconfig.getoption("--postgres")
     if programs:
         embedded_servers.postgres_programs = lambda: programs
-    base = tmp_path_factory.getbasetemp()
-    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
-    with Embedded(home, settings=QUICK) as pair:
+    with Embedded(servers_folder / "servers", settings=QUICK) as pair:
         yield pair
     pair.wait_for_end(timeout_s=5)  # another worker may go on with it
 

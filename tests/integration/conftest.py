@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +11,7 @@ import psycopg2
 import pytest
 from psycopg2.sql import SQL, Identifier, Literal
 
+from tests.conftest import QUICK
 from trunkline.database.connection import connect
 from trunkline.database.schema import migrate
 from trunkline.embedded import servers as embedded_servers
@@ -22,15 +22,13 @@ PASSWORD = "canary@/:?#%"  # all that has a meaning in a URL
 
 
 @pytest.fixture(scope="session")
-def oldest_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def oldest_servers(servers_folder: Path) -> Iterator[Embedded]:
     """A cluster of the oldest PostgreSQL that we support, where the system has it."""
     if not (OLDEST / "postgres").exists():
         pytest.skip(f"no PostgreSQL {embedded_servers.OLDEST_POSTGRES} in {OLDEST}")
-    base = tmp_path_factory.getbasetemp()
-    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "oldest"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded_servers, "postgres_programs", lambda: OLDEST)
-        pair = Embedded(home, settings={"fsync": "off", "shared_buffers": "64MB"}).start()
+        pair = Embedded(servers_folder / "oldest", settings=QUICK).start()
     with pair:
         yield pair
 
