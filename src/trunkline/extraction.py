@@ -22,7 +22,7 @@ from trunkline.cache.store import cache_for
 from trunkline.framing.cutting import SourceForm, block_identity, frame
 from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.loose import split_loosely
-from trunkline.framing.records import Damage, split_record
+from trunkline.framing.records import Damage, split_record, width_of
 from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, is_plain, scan
 from trunkline.layout.files import Layout, load_layout
 from trunkline.layout.header_search import dialect_of
@@ -250,10 +250,10 @@ def _kept_bytes(data: bytes, scanned: Scan, lines: np.ndarray) -> bytes:
 def _may_be_plain(block: Block, header: tuple[str, ...], dialect: ResolvedDialect) -> bool:
     """Tell whether only the number of fields can be wrong in a block, and is right in its first line."""
     first, _, _ = block.data[:MAX_RECORD_BYTES].partition(b"\n")  # pandas asks of the others what the first has
-    width = first.count(dialect.delimiter.encode()) + 1
-    if not first.strip() or width != len(header) or first.startswith(_BYTE_ORDER_MARK):
+    if not first.strip() or first.startswith(_BYTE_ORDER_MARK):
         return False
-    return is_plain(block.data, dialect)
+    width = width_of(first.removesuffix(b"\r"), dialect.delimiter.encode(), dialect.quote.encode(), dialect)
+    return width == len(header) and is_plain(block.data, dialect)
 
 
 def _read_plain(data: bytes, lines: int, header: tuple[str, ...], dialect: ResolvedDialect) -> pa.RecordBatch | None:

@@ -117,17 +117,38 @@ def is_plain(data: bytes, dialect: ResolvedDialect) -> bool:
     """
     Tell whether every line of a block that is not blank is a good record if it has the right number of fields.
 
-    So there is no quote, no CR but in a CRLF, no NUL, nothing that cannot be decoded, and no line near the greatest
-    length.  A reader that counts fields and lines needs no `scan` then.  False does not mean the contrary.
+    So there is no quote but around whole fields of one line, no CR but in a CRLF, no NUL, nothing that cannot be
+    decoded, and no line near the greatest length.  A reader that counts fields and lines needs no `scan` then.  False
+    does not mean the contrary.
     """
-    if dialect.blank_after or dialect.escape == "backslash" or (dialect.quote and dialect.quote.encode() in data):
+    if dialect.blank_after or dialect.escape == "backslash":
         return False
     if b"\0" in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return False
     if not data.isascii() and (dialect.block_encoding != "utf-8" or not _decodes(data)):
         return False
     half = _MAX_FAST_BYTES // 2  # a line end in each half leaves no room for a longer line
-    return all(data.find(b"\n", begin, begin + half) >= 0 for begin in range(0, len(data) - half, half))
+    if not all(data.find(b"\n", begin, begin + half) >= 0 for begin in range(0, len(data) - half, half)):
+        return False
+    return not (dialect.quote and dialect.quote.encode() in data) or _has_tidy_quotes(data, dialect)
+
+
+def _has_tidy_quotes(data: bytes, dialect: ResolvedDialect) -> bool:
+    """Tell whether every line is made of whole fields; Arrow's automaton takes a third of the time of a scan for it."""
+    # Here, since what only frames has no need of Arrow.  As binary, its patterns are of bytes.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    tidy = pc.match_substring_regex(pa.scalar(data, pa.binary()), _lines_of_whole_fields(dialect))
+    return bool(tidy.as_py())
+
+
+@lru_cache(maxsize=8)
+def _lines_of_whole_fields(dialect: ResolvedDialect) -> str:
+    delimiter, quote = (rf"\x{ord(mark):02x}" for mark in (dialect.delimiter, dialect.quote))
+    doubled = f"|{quote}{quote}" if dialect.escape == "double" else ""
+    field = rf"(?:{quote}(?:[^{quote}\n]{doubled})*{quote}|[^{quote}{delimiter}\n]*)"
+    return rf"\A(?:{field}(?:{delimiter}|\r?\n))*{field}\z"
 
 
 def line_bounds(data: bytes) -> tuple[Places, Places]:
