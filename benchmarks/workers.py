@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.stages import stop
 from trunkline.cache.store import DEFAULT_TTL_S, connect_cache
-from trunkline.engine import BLOCKS_WAITING, each, framed_source, identity_of, work_block
+from trunkline.engine import BLOCKS_WAITING, bytes_of, each, framed_source, identity_of, work_block
 from trunkline.layout.files import load_layout
 from trunkline.sources.source import open_source
 
@@ -54,7 +54,8 @@ def with_dask(file: str, layout_name: str, count: int, redis_url: str) -> tuple[
             identity = identity_of(block, framed.reading)
             return engine.work(source, block, identity, framed.reading).typed.read
 
-        measured = _timed(lambda: sum(each(executor, work, framed.blocks, in_work=engine.at_once + BLOCKS_WAITING)))
+        in_work = engine.at_once + BLOCKS_WAITING
+        measured = _timed(lambda: sum(each(executor, work, framed.blocks, in_work=in_work, size=bytes_of)))
     engine.close()
     return measured
 

@@ -20,6 +20,7 @@ from trunkline.books.writing import Costs
 from trunkline.cache.port import CacheTally
 from trunkline.extraction import extract_block, extract_each
 from trunkline.findings import Findings
+from trunkline.framing.borders import BLOCK_SIZES
 from trunkline.framing.cutting import SourceForm, block_identity, frame
 from trunkline.framing.dialect import ends_with_cr_only
 from trunkline.framing.scanning import bounds_in
@@ -303,29 +304,51 @@ def work_blocks(
         return then(block, work_block(block, identity_of(block, reading), reading, cache))
 
     with ThreadPoolExecutor(workers, thread_name_prefix="trunkline") as executor:
-        yield from each(executor, work, framed.blocks, in_work=workers + BLOCKS_WAITING)
+        yield from each(executor, work, framed.blocks, in_work=workers + BLOCKS_WAITING, size=bytes_of)
     source.check_unchanged(may_grow=reading.layout.growing)
 
 
+def bytes_of(block: Block) -> int:
+    """Return how long a block is."""
+    return len(block.data)
+
+
 def each(
-    executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], *, in_work: int
+    executor: Executor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    in_work: int,
+    size: Callable[[Item], int],
 ) -> Iterator[Result]:
     """
-    Yield the result of *work* on each item as it comes, with at most *in_work* items waiting or in work.
+    Yield the result of *work* on each item as it comes, with at most *in_work* items waiting or in work, which together
+    have no more bytes than as many usual blocks; but one may be longer.
 
-    That bound is the back-pressure: *items* is read only as fast as work gets done.  The first error stops the
-    rest: what was begun is waited for, what was not is cancelled.
+    These bounds are the back-pressure: *items* is read only as fast as work gets done, and long blocks that come one
+    after the other need no more memory than others.  The first error stops the rest: what was begun is waited for,
+    what was not is cancelled.
+
+    Args:
+        size: How long an item is, in bytes.
     """
-    pending: set[Future[Result]] = set()
+    pending: dict[Future[Result], int] = {}
+
+    def finished() -> Iterator[Result]:
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            del pending[future]
+            yield future.result()
+
     try:
         for item in items:
-            pending.add(executor.submit(work, item))
+            while pending and sum(pending.values()) + size(item) > in_work * BLOCK_SIZES.usual:
+                yield from finished()
+            pending[executor.submit(work, item)] = size(item)
             if len(pending) >= in_work:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                yield from finished()
         while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            yield from finished()
     finally:
         for future in pending:
             future.cancel()

@@ -49,7 +49,7 @@ from trunkline.books.writing import (
 )
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
-from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, each, framed_source, identity_of
+from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, bytes_of, each, framed_source, identity_of
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.evidence import Evidence, judge_source
 from trunkline.framing.cutting import SourceForm
@@ -264,7 +264,10 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
     proofs = ClockProofs()
     at_once = job.engine.at_once
     with ThreadPoolExecutor(at_once, thread_name_prefix="trunkline") as executor:
-        some = each(executor, work, _together(framed.blocks), in_work=at_once + BLOCKS_WAITING)
+        groups = _together(framed.blocks)
+        some = each(
+            executor, work, groups, in_work=at_once + BLOCKS_WAITING, size=lambda some: sum(map(bytes_of, some))
+        )
         for block, costs, proved in chain.from_iterable(some):
             positions.add(block.position)
             attempts.costs += costs
@@ -328,6 +331,10 @@ def _together(blocks: Iterable[Block]) -> Iterator[list[Block]]:
     for found_again, some in groupby(blocks, lambda block: bool(block.identity)):
         while at_once := list(islice(some, KNOWN_AT_ONCE if found_again else 1)):
             yield at_once
+
+
+def _bytes_of_all(blocks: Iterable[Block]) -> int:
+    return sum(map(bytes_of, blocks))
 
 
 def _known_of(job: Job, load: OpenLoad, blocks: Sequence[Block], identities: Mapping[int, str]) -> set[int]:
