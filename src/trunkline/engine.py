@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from time import thread_time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from trunkline.blocks import RawRecords, TextBlock
 from trunkline.books.account import CacheCounts
-from trunkline.books.writing import Costs
+from trunkline.books.writing import Costs, EarlierLoad
 from trunkline.cache.port import CacheTally
 from trunkline.extraction import extract_block, extract_each
 from trunkline.findings import Findings
 from trunkline.framing.borders import BLOCK_SIZES
-from trunkline.framing.cutting import SourceForm, block_identity, frame
+from trunkline.framing.cutting import SourceForm, block_identity, ends_line, frame, frame_rest
 from trunkline.framing.dialect import ends_with_cr_only
 from trunkline.framing.scanning import bounds_in
 from trunkline.layout.header_match import match_header
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trunkline.layout.files import Layout
     from trunkline.sources.source import Source
 
+NO_EARLIER_LOAD = EarlierLoad()
 BLOCKS_WAITING = 1  # beside those in work: framing is quicker than any worker
 
 Item = TypeVar("Item")
@@ -62,7 +63,8 @@ class FramedSource:
 
     Attributes:
         form: What the books keep of how it was read.
-        blocks: Its blocks, which can be gone through once.
+        again: Those that are there again, as its content hash says, and that nobody has read; they come first.
+        blocks: Its other blocks, which can be gone through once.
         cr_only: Whether its lines end with a CR alone, as far as its first bytes show.
     """
 
@@ -70,6 +72,7 @@ class FramedSource:
     form: SourceForm
     blocks: Iterator[Block]
     cr_only: bool
+    again: Sequence[EarlierBlock] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,7 +267,7 @@ def identity_of(block: Block, reading: Reading) -> str:
     return block_identity(block, reading.header, reading.dialect)
 
 
-def framed_source(source: Source, layout: Layout, earlier: Mapping[int, EarlierBlock] | None = None) -> FramedSource:
+def framed_source(source: Source, layout: Layout, earlier: EarlierLoad = NO_EARLIER_LOAD) -> FramedSource:
     """
     Return how a source is read, and its blocks, of which some may be known from an *earlier* load of it.
 
@@ -273,14 +276,53 @@ def framed_source(source: Source, layout: Layout, earlier: Mapping[int, EarlierB
     """
     sample = source.sample()
     dialect = dialect_of(sample, layout)
-    framed = frame(source.chunks(), dialect, growing=layout.growing, earlier=earlier)
+    framed = frame(source.chunks(), dialect, growing=layout.growing, earlier=earlier.blocks)
     match_header(framed.header, layout)
+    reading = Reading(header=framed.header, dialect=dialect, layout=layout)
+    again = _blocks_there_again(source, reading, len(framed.preamble), earlier)
     return FramedSource(
-        reading=Reading(header=framed.header, dialect=dialect, layout=layout),
+        reading=reading,
         form=SourceForm.of(framed, dialect),
-        blocks=framed.blocks,
+        blocks=frame_rest(source.rest(), dialect, framed.header, after=again[-1], growing=layout.growing)
+        if again
+        else framed.blocks,
         cr_only=ends_with_cr_only(sample, dialect),
+        again=again,
     )
+
+
+def _blocks_there_again(
+    source: Source, reading: Reading, first_byte: int, earlier: EarlierLoad
+) -> Sequence[EarlierBlock]:
+    """Return the blocks of an earlier load if the source has only grown since and is read alike; none if in doubt."""
+    blocks = tuple(earlier.blocks.values())
+    grown = source.grown_from
+    if not blocks or grown is None or grown.content_hash != earlier.content_hash:
+        return ()
+    if reading.dialect.multiline or reading.dialect.wide:
+        return ()
+    first, last = blocks[0], blocks[-1]
+    joined = all(one.end == other.first_byte for one, other in pairwise(blocks))
+    if not joined or (first.first_byte, last.end) != (first_byte, grown.standing):
+        return ()
+    if not ends_line(source.read_at(last.end - 1, 2)):
+        return ()
+    # Header and dialect are part of every identity: what is true of one block is true of all.
+    read = first.filled(source.read_at(first.first_byte, first.size))
+    return blocks if identity_of(read, reading) == first.identity else ()
+
+
+def read_again(source: Source, reading: Reading, block: EarlierBlock) -> Block:
+    """
+    Return a block that is there again with its bytes.
+
+    Raises:
+        SourceChangedError: If they are others now.
+    """
+    read = block.filled(source.read_at(block.first_byte, block.size))
+    if identity_of(read, reading) != block.identity:
+        raise source.changed()
+    return replace(read, identity=block.identity)
 
 
 def work_blocks(

@@ -32,7 +32,7 @@ from trunkline.books.writing import (
     check_terms,
     count_staged,
     disown_loads,
-    earlier_blocks,
+    earlier_load,
     fail_load,
     find_ended,
     hold_load,
@@ -49,10 +49,19 @@ from trunkline.books.writing import (
 )
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
-from trunkline.engine import BLOCKS_WAITING, Reading, WorkedBlock, bytes_of, each, framed_source, identity_of
+from trunkline.engine import (
+    BLOCKS_WAITING,
+    Reading,
+    WorkedBlock,
+    bytes_of,
+    each,
+    framed_source,
+    identity_of,
+    read_again,
+)
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
 from trunkline.evidence import Evidence, judge_source
-from trunkline.framing.cutting import SourceForm
+from trunkline.framing.cutting import EarlierBlock, SourceForm
 from trunkline.layout.header_match import left_out
 from trunkline.loading.catalog import Partition, first_days, partitions_of
 from trunkline.loading.conflicts import Conflict, reject_conflicts
@@ -217,7 +226,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         done = staged_blocks(cursor, load.load_id)
         left = staged_tables(cursor, load.load_id)
         partitions = partitions_of(cursor, job.table)
-        earlier = earlier_blocks(cursor, job.terms)
+        earlier = earlier_load(cursor, job.terms)
     connection.commit()
     framed = framed_source(job.source, job.layout, earlier)
     reading = framed.reading
@@ -234,7 +243,6 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         left=left,
         left_blocks=done.keys(),
     )
-    positions: set[int] = set()
 
     def work(blocks: Sequence[Block]) -> list[tuple[Block, Costs, ClockProofs]]:
         identities = {block.position: identity_of(block, reading) for block in blocks}
@@ -261,13 +269,15 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         costs = worked.costs + Costs(load_s=thread_time() - began)
         return costs, prove_clocks(worked.typed.batch, job.layout)
 
+    positions = _settle_unread(job, load, stage, [block for block in framed.again if block.position not in done])
+    unknown = [block for block in framed.again if block.position not in positions]
+    reread = (read_again(job.source, reading, block) for block in unknown)
+
     proofs = ClockProofs()
     at_once = job.engine.at_once
     with ThreadPoolExecutor(at_once, thread_name_prefix="trunkline") as executor:
-        groups = _together(framed.blocks)
-        some = each(
-            executor, work, groups, in_work=at_once + BLOCKS_WAITING, size=lambda some: sum(map(bytes_of, some))
-        )
+        groups = _together(chain(reread, framed.blocks))
+        some = each(executor, work, groups, in_work=at_once + BLOCKS_WAITING, size=_bytes_of_all)
         for block, costs, proved in chain.from_iterable(some):
             positions.add(block.position)
             attempts.costs += costs
@@ -326,6 +336,16 @@ def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:
     return staged == StagedBlock(first_byte=block.first_byte, first_line=block.first_line, identity=identity)
 
 
+def _settle_unread(job: Job, load: OpenLoad, stage: Stage, blocks: Sequence[EarlierBlock]) -> set[int]:
+    """Account for those of *blocks*, which are there again, whose calls are in the table; return their positions."""
+    known = _known_of(job, load, blocks, {block.position: block.identity for block in blocks})
+    for block in blocks:
+        if block.position in known:
+            stage.done(block.position)
+            job.progress.advance(block.size, block.lines)
+    return known
+
+
 def _together(blocks: Iterable[Block]) -> Iterator[list[Block]]:
     """Yield blocks one by one, but some at once of those that were found where they had been: they are likely known."""
     for found_again, some in groupby(blocks, lambda block: bool(block.identity)):
@@ -337,7 +357,9 @@ def _bytes_of_all(blocks: Iterable[Block]) -> int:
     return sum(map(bytes_of, blocks))
 
 
-def _known_of(job: Job, load: OpenLoad, blocks: Sequence[Block], identities: Mapping[int, str]) -> set[int]:
+def _known_of(
+    job: Job, load: OpenLoad, blocks: Sequence[Block | EarlierBlock], identities: Mapping[int, str]
+) -> set[int]:
     """Account for those of *blocks* whose calls are in the table, and return their positions."""
     # Of two records with one key, the later one replaces; so a known block may not step back behind a new one.
     if load.reloads or job.layout.on_conflict == "replace" or not blocks:

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 
 from trunkline.books.account import Books, Status
 from trunkline.books.sequences import note_name
-from trunkline.books.writing import Attempts, Content, find_unchanged, terms_of, unchanged, unchanged_books
+from trunkline.books.writing import (
+    Attempts,
+    Content,
+    earlier_content,
+    find_unchanged,
+    terms_of,
+    unchanged,
+    unchanged_books,
+)
 from trunkline.database.errors import translated
 from trunkline.database.retrying import ATTEMPTS, retrying
 from trunkline.database.schema import share_schema
@@ -35,7 +43,7 @@ from trunkline.loading.tables import ensure_call_table, find_call_table, planned
 from trunkline.progress import ProgressPort, Watch
 from trunkline.servers import Servers, open_servers
 from trunkline.settings.engines import scheduler_address
-from trunkline.sources.source import LONG_BYTES, Source, each_source
+from trunkline.sources.source import LONG_BYTES, EarlierContent, Source, each_source
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -213,15 +221,20 @@ class _Each(ABC):
         """Return how a source is read, and its content hash; of a long one a thread takes it meanwhile."""
         if source.size < LONG_BYTES:
             return layout_in_force(source, self.settings), source.content_hash()
+        earlier = self._earlier_of(source)
         from concurrent.futures import ThreadPoolExecutor  # imports logging
 
         given_up = Event()
         with ThreadPoolExecutor(1, thread_name_prefix="trunkline-hash") as executor:
-            content_hash = executor.submit(source.content_hash, given_up=given_up)
+            content_hash = executor.submit(source.content_hash, given_up, earlier)
             try:
                 return layout_in_force(source, self.settings), content_hash.result()
             finally:
                 given_up.set()  # neither an error nor an interrupt waits for the rest of the hash
+
+    def _earlier_of(self, source: Source) -> EarlierContent | None:
+        """Return what a source may have grown from; None where nobody makes use of it."""
+        return None
 
     @abstractmethod
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
@@ -254,6 +267,17 @@ class _Run(_Each):
                 yield from small.load()
                 yield self._account(name, source)
         yield from small.load()
+
+    def _earlier_of(self, source: Source) -> EarlierContent | None:
+        """Return what a source was when it was last loaded; None also where PostgreSQL does not say."""
+        if self.is_away or self.settings.reload:
+            return None
+        with suppress(DatabaseError), self.sessions.borrow() as connection:  # who loads it tells what is wrong
+            with connection.cursor() as cursor:
+                earlier = earlier_content(cursor, source.name)
+            connection.commit()
+            return earlier
+        return None
 
     def _attempt(self, source: Source, layout: Layout, content: Content, attempts: Attempts) -> Books:
         found = self._unchanged_or_job(source, layout, self._table_of(layout), content, attempts)

@@ -13,8 +13,19 @@ from trunkline.servers import open_servers
 OLD = [record(number, day=1 + number // 500) for number in range(1_500)]
 NEW = [record(number, day=4) for number in range(1_500, 1_600)]
 
-# Of a source of the same name, blocks that are where they were are asked for together; those of others one by one.
-either_name = pytest.mark.parametrize("name", ["old.csv", "grown.csv"])
+
+@pytest.fixture(params=["another name", "the same name", "long"])
+def grown_path(request, monkeypatch, tmp_path):
+    """
+    Where a source is that was at old.csv before and has grown.
+
+    Under another name its blocks are asked for one by one; under the same those are that are where they were, some at
+    once; and of a long one these are not even read.
+    """
+    if request.param == "long":
+        monkeypatch.setattr("trunkline.runner.LONG_BYTES", 0)
+    return tmp_path / ("grown.csv" if request.param == "another name" else "old.csv")
+
 
 KNOWN = "select count(*), coalesce(sum(typed), 0)::int from trunkline.blocks where load_id = %s and known_from = %s"
 
@@ -41,10 +52,9 @@ def known(url, books, of):
     return execute(url, KNOWN, [books.load_id, of])[0]
 
 
-@either_name
-def test_of_a_source_that_grew_only_the_end_is_copied(each_loadable_url, old_load, tmp_path, name):
+def test_of_a_source_that_grew_only_the_end_is_copied(each_loadable_url, old_load, grown_path):
     """All but the last of the blocks before are known; counts and sums are as if all had been compared."""
-    (books,) = run_on(each_loadable_url, write_log(tmp_path / name, OLD + NEW))
+    (books,) = run_on(each_loadable_url, write_log(grown_path, OLD + NEW))
     blocks, calls = known(each_loadable_url, books, old_load)
 
     assert counts(books) == ("loaded", 1_600, 100, 1_500, 0)
@@ -161,7 +171,6 @@ def test_repeats_of_a_known_block_are_duplicates_in_the_source(
     check_books(each_loadable_url)
 
 
-@either_name
 @pytest.mark.parametrize(
     ("spoiled", "expected"),
     [
@@ -171,11 +180,11 @@ def test_repeats_of_a_known_block_are_duplicates_in_the_source(
     ],
     ids=["rejected", "repeated", "conflict"],
 )
-def test_a_block_with_more_than_calls_is_read_again(each_loadable_url, tmp_path, spoiled, expected, name):
+def test_a_block_with_more_than_calls_is_read_again(each_loadable_url, tmp_path, grown_path, spoiled, expected):
     """So that its rejects are kept again, and its repeats and conflicts are told from other duplicates."""
     records = [*OLD[:50], spoiled, *OLD[50:]]
     (old,) = run_on(each_loadable_url, write_log(tmp_path / "old.csv", records))
-    (books,) = run_on(each_loadable_url, write_log(tmp_path / name, records + NEW))
+    (books,) = run_on(each_loadable_url, write_log(grown_path, records + NEW))
 
     assert counts(books) == expected
     assert books.duplicates_in_source == old.duplicates_in_source

@@ -362,10 +362,12 @@ def told(step: object) -> Iterator[None]:
         raise
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """A record or a few make a block, so that sources have blocks in common."""
+@pytest.fixture(autouse=True, params=["short", "long"])
+def small_blocks(request, monkeypatch):
+    """A record or a few make a block, so that sources have blocks in common; of a long one what grew is read alone."""
     monkeypatch.setattr("trunkline.framing.borders.BLOCK_SIZES", BlockSizes(least=60, usual=120, most=240))
+    if request.param == "long":
+        monkeypatch.setattr("trunkline.runner.LONG_BYTES", 0)
 
 
 @settings(

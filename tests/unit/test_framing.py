@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trunkline.blocks import Block
 from trunkline.errors import SourceError
 from trunkline.framing.borders import BlockSizes
-from trunkline.framing.cutting import EarlierBlock, block_identity, frame
+from trunkline.framing.cutting import EarlierBlock, block_identity, frame, frame_rest
 from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.records import split_lines
 from trunkline.framing.scanning import Outcome, scan
@@ -101,13 +101,19 @@ def test_records_all_alike_still_make_blocks():
 
 
 def earlier_of(blocks: list[Block], header: tuple[str, ...] = ("1",)) -> dict[int, EarlierBlock]:
-    """Return blocks as the books know them, but the last."""
-    return {
-        block.first_byte: EarlierBlock(
-            bytes=len(block.data), lines=block.lines, identity=block_identity(block, header, HEADERLESS)
-        )
-        for block in blocks[:-1]
-    }
+    """Return blocks as the books know them."""
+    return {block.first_byte: as_earlier(block, block_identity(block, header, HEADERLESS)) for block in blocks}
+
+
+def as_earlier(block: Block, identity: str) -> EarlierBlock:
+    return EarlierBlock(
+        position=block.position,
+        first_byte=block.first_byte,
+        first_line=block.first_line,
+        size=len(block.data),
+        lines=block.lines,
+        identity=identity,
+    )
 
 
 @given(data=lines_and_ends, kept=st.integers(0, 200), tail=lines_and_ends)
@@ -143,9 +149,23 @@ def test_nobody_looks_for_the_ends_of_blocks_that_are_there_again(tmp_path, monk
     monkeypatch.setattr("trunkline.framing.borders.find_border", look)
     blocks = list(frame([data + b"more\n"], HEADERLESS, sizes=SMALL, earlier=earlier_of(before, header)).blocks)
 
-    assert [block.data for block in blocks[:-1]] == [block.data for block in before[:-1]]
-    assert looked == [len(before[-1].data) + 5]
+    assert [block.data for block in blocks[:-1]] == [block.data for block in before]
+    assert looked == [5]
     assert [bool(block.identity) for block in blocks] == [True] * (len(blocks) - 1) + [False]
+
+
+@given(data=lines_and_ends, growing=st.booleans())
+def test_the_rest_is_cut_as_it_would_be_with_what_came_before(data, growing):
+    """After any of its blocks, in the same places."""
+    sizes = BlockSizes(least=32, usual=48, most=300)
+    framed = frame([data], HEADERLESS, sizes=sizes, growing=growing)
+    blocks = list(framed.blocks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trunkline.framing.borders.BLOCK_SIZES", sizes)
+        for number, block in enumerate(blocks):
+            after = as_earlier(block, "")
+            rest = frame_rest([data[after.end :]], HEADERLESS, framed.header, after=after, growing=growing)
+            assert list(rest) == blocks[number + 1 :]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +175,7 @@ def test_nobody_looks_for_the_ends_of_blocks_that_are_there_again(tmp_path, monk
 def test_an_end_that_what_follows_makes_another_is_looked_for_again(dialect, following):
     """A CR may become part of a CRLF, and a quote may be closed in a later line."""
     first = Block(position=0, first_byte=0, first_line=1, data=b"aa\r", lines=1)
-    known = EarlierBlock(bytes=3, lines=1, identity=block_identity(first, ("1",), dialect))
+    known = as_earlier(first, block_identity(first, ("1",), dialect))
     framed = frame([first.data + following], dialect, earlier={0: known})
 
     assert [block.data for block in framed.blocks] == [first.data + following]

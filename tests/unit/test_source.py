@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from trunkline.errors import SourceChangedError, SourceError
 from trunkline.sources.compression import COMPRESSIONS
 from trunkline.sources.expansion import expand
-from trunkline.sources.source import Source, open_container, open_source
+from trunkline.sources.source import EarlierContent, Source, open_container, open_source
 
 DATA = b"a,b\n" + b"1001,$1.20\n" * 10_000
 if sys.version_info >= (3, 14):
@@ -56,6 +56,51 @@ def test_a_file_is_read_and_hashed(tmp_path):
         assert DATA[: 64 * 1024] == source.sample()
         assert DATA == b"".join(source.chunks()) == b"".join(source.chunks())
         source.check_unchanged()
+
+
+def grown(earlier: bytes, standing: int) -> EarlierContent:
+    return EarlierContent(content_hash=blake3(earlier).hexdigest(), bytes=len(earlier), standing=standing)
+
+
+@pytest.mark.parametrize("standing", [0, 10, 32 * 1024, 50_000, 70_000])
+@pytest.mark.parametrize("size", [70_000, 64 * 1024, len(DATA) - 1])
+def test_a_file_that_has_grown_is_found_out_by_its_hash(tmp_path, monkeypatch, standing, size):
+    """What is beyond the blocks that stand can be read alone, and is made sure of."""
+    monkeypatch.setattr("trunkline.sources.stored._CHUNK_BYTES", 32 * 1024)
+    path = tmp_path / "calls.csv"
+    path.write_bytes(DATA)
+    earlier = grown(DATA[:size], min(standing, size))
+    with open_source(path) as source:
+        assert source.content_hash(earlier=earlier) == blake3(DATA).hexdigest()
+        assert source.grown_from == earlier
+        assert b"".join(source.rest()) == DATA[earlier.standing :]
+        with path.open("r+b") as file:
+            file.seek(len(DATA) - 1)
+            file.write(b"X")
+        with pytest.raises(SourceChangedError, match="changed while it was read"):
+            list(source.rest())
+
+
+PACKED = gzip.compress(DATA, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "earlier"),
+    [
+        (DATA, grown(DATA, 10)),
+        (DATA, grown(DATA + b"more", 10)),
+        (DATA, grown(b"X" + DATA[1:70_000], 10)),
+        (PACKED, grown(PACKED[:100], 10)),
+    ],
+    ids=["the same", "shorter now", "another", "compressed"],
+)
+def test_what_has_not_grown_is_read_as_a_whole(tmp_path, data, earlier):
+    """A file that is the same, became shorter or is another; and what is compressed, whatever stands in it."""
+    path = tmp_path / "calls.csv"
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert source.content_hash(earlier=earlier) == blake3(path.read_bytes()).hexdigest()
+        assert source.grown_from is None
 
 
 def test_a_long_file_is_read_ahead(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, ReloadNeededError
 from trunkline.findings import Findings
+from trunkline.sources.source import EarlierContent
 
 if TYPE_CHECKING:
     from psycopg2 import sql
@@ -305,15 +306,64 @@ def hold_load(cursor: Cursor, load: OpenLoad) -> None:
         raise DatabaseBusyError(f"load {load.load_id} was taken over by another run")
 
 
-def earlier_blocks(cursor: Cursor, terms: Terms) -> dict[int, EarlierBlock]:
-    """Return the blocks of the last load of a source of this name, by first byte; not its last, which ended with it."""
+def earlier_content(cursor: Cursor, source: str) -> EarlierContent | None:
+    """Return what a source of this name was when it was last loaded, whatever the terms; None if it never was."""
+    cursor.execute(query("earlier_content"), {"source": source})
+    rows = cursor.fetchall()
+    sizes = [size for *_, size in rows]
+    if not _standing(sizes):
+        return None
+    content_hash, content_bytes, *_ = rows[0]
+    _, _, first_byte, size = rows[_standing(sizes) - 1]
+    return EarlierContent(content_hash=content_hash, bytes=content_bytes, standing=first_byte + size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierLoad:
+    """
+    The last load of a source of the same name.
+
+    Attributes:
+        content_hash: BLAKE3 of what it read, as stored; empty where there was none.
+        blocks: Its blocks that may be there again, by first byte.
+    """
+
+    content_hash: str = ""
+    blocks: Mapping[int, EarlierBlock] = field(default_factory=dict)
+
+
+def earlier_load(cursor: Cursor, terms: Terms) -> EarlierLoad:
+    """Return the last load of a source of this name into the same table, one without blocks if there is none."""
     from trunkline.framing.cutting import EarlierBlock  # not where a source is unchanged
 
     cursor.execute(query("earlier_blocks"), terms.parameters())
-    return {
-        first_byte: EarlierBlock(bytes=size, lines=lines, identity=identity)
-        for first_byte, size, lines, identity in cursor.fetchall()[:-1]
-    }
+    rows = cursor.fetchall()
+    if not rows:
+        return EarlierLoad()
+    standing = _standing([row[4] for row in rows])
+    blocks = (
+        EarlierBlock(
+            position=position,
+            first_byte=first_byte,
+            first_line=first_line,
+            size=size,
+            lines=lines,
+            identity=identity,
+        )
+        for _, position, first_byte, first_line, size, lines, identity in rows[:standing]
+    )
+    return EarlierLoad(content_hash=rows[0][0] or "", blocks={block.first_byte: block for block in blocks})
+
+
+def _standing(sizes: Sequence[int]) -> int:
+    """
+    Return how many blocks of an earlier load, of these sizes, may be there again.
+
+    Its last ended with the source: where it is short, what has come since belongs into it, or a source that grows a
+    little every day would come to have a block for each of them.
+    """
+    whole = sizes[:-1]
+    return len(sizes) if whole and sizes[-1] >= min(whole) else len(whole)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

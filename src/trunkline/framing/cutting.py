@@ -79,11 +79,31 @@ class SourceForm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierBlock:
-    """A block that ended at a line end, of an earlier reading of a source: where it began, it is likely to be again."""
+    """
+    A block of an earlier reading of a source: where it began, it is likely to be again.
 
-    bytes: int
+    Attributes are those of `Block`, but for its *size* in bytes.
+    """
+
+    position: int
+    first_byte: int
+    first_line: int
+    size: int
     lines: int
     identity: str
+
+    @property
+    def end(self) -> int:
+        """Where in the source the next block began."""
+        return self.first_byte + self.size
+
+    def filled(self, data: bytes) -> Block:
+        """Return it as a block that has these bytes, which nobody has looked at."""
+        from trunkline.blocks import Block
+
+        return Block(
+            position=self.position, first_byte=self.first_byte, first_line=self.first_line, data=data, lines=self.lines
+        )
 
 
 def frame(
@@ -121,6 +141,24 @@ def frame(
     header = _read_header(reader, dialect) if dialect.header else _count_columns(reader.peek(SAMPLE_BYTES), dialect)
     blocks = _cut(reader, dialect, header, sizes, earlier or {})
     return Framed(header=header, blocks=blocks, preamble=bytes(reader.head))
+
+
+def frame_rest(
+    chunks: Iterable[bytes], dialect: ResolvedDialect, header: tuple[str, ...], *, after: EarlierBlock, growing: bool
+) -> Iterator[Block]:
+    """
+    Cut what follows a block of a source into blocks, as `frame` would.
+
+    Args:
+        chunks: The decompressed bytes that follow it.
+        dialect: As for `frame`; one whose records are lines.
+        header: As `frame` found it.
+        after: The block.
+        growing: As for `frame`.
+    """
+    reader = _Reader(_whole_lines(chunks) if growing else chunks)
+    reader.offset, reader.line = after.end, after.first_line + after.lines
+    return _cut(reader, dialect, header, None, {}, first_position=after.position + 1)
 
 
 def block_identity(block: Block, header: tuple[str, ...], dialect: ResolvedDialect) -> str:
@@ -356,6 +394,7 @@ def _cut(
     header: tuple[str, ...],
     sizes: BlockSizes | None,
     earlier: Mapping[int, EarlierBlock],
+    first_position: int = 0,
 ) -> Iterator[Block]:
     if not reader.fill(1):
         return
@@ -364,7 +403,7 @@ def _cut(
     from trunkline.framing.scanning import count_lines
 
     sizes = sizes or BLOCK_SIZES
-    for position in count():
+    for position in count(first_position):
         window = reader.fill(sizes.most + 1)
         if not window:
             return
@@ -372,7 +411,7 @@ def _cut(
         known = earlier.get(first_byte)
         identity = ""
         if known is not None and _is_there_again(known, window, header, dialect):
-            data, lines, identity = reader.take(known.bytes), known.lines, known.identity
+            data, lines, identity = reader.take(known.size), known.lines, known.identity
         else:
             border = find_border(window, sizes, _record_borders(reader, dialect, len(header), sizes))
             if border is None:
@@ -390,11 +429,20 @@ def _cut(
         )
 
 
+def ends_line(last: bytes) -> bool:
+    """
+    Return whether a block ends where a line does, by its last byte and the one after it.
+
+    What comes after a block may make its end another: a LF after its CR, or the rest of a line, or of a record of
+    several lines, in a dialect that allows that.
+    """
+    return last.startswith((b"\n", b"\r")) and last != b"\r\n"
+
+
 def _is_there_again(known: EarlierBlock, window: memoryview, header: tuple[str, ...], dialect: ResolvedDialect) -> bool:
-    # What comes after a block may make its end another: a LF after its CR, or the rest of a record of several lines.
-    if dialect.multiline or bytes(window[known.bytes - 1 : known.bytes + 1]) == b"\r\n":
+    if dialect.multiline or not ends_line(bytes(window[known.size - 1 : known.size + 1])):
         return False
-    return _identity(window[: known.bytes], header, dialect) == known.identity
+    return _identity(window[: known.size], header, dialect) == known.identity
 
 
 def _record_borders(

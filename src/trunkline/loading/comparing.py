@@ -97,7 +97,7 @@ def _has_any(cursor: Cursor, relation: sql.Identifier) -> bool:
     return bool(row and row[0])
 
 
-def states_of(cursor: Cursor, load_id: int, relations: Mapping[str, Sequence[int]]) -> dict[str, str | None]:
+def states_of(cursor: Cursor, relations: Mapping[str, Sequence[int]]) -> dict[str, str | None]:
     """
     Return what the books say of the calls that staged tables of a load are compared with, in a few letters for each.
 
@@ -110,7 +110,7 @@ def states_of(cursor: Cursor, load_id: int, relations: Mapping[str, Sequence[int
     pairs = [(name, number) for name, numbers in relations.items() for number in numbers]
     cursor.execute(
         query("states_of"),
-        {"load_id": load_id, "names": [name for name, _ in pairs], "relations": [number for _, number in pairs]},
+        {"names": [name for name, _ in pairs], "relations": [number for _, number in pairs]},
     )
     return dict.fromkeys(relations) | dict(cursor.fetchall())
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from trunkline.blocks import Block
     from trunkline.books.writing import Terms
+    from trunkline.framing.cutting import EarlierBlock
 
 query = Queries("known_blocks")
 
@@ -28,7 +29,7 @@ class StaleStageError(DatabaseBusyError):
 
 
 def add_known_blocks(
-    cursor: Cursor, load_id: int, terms: Terms, blocks: Sequence[Block], identities: Iterable[str]
+    cursor: Cursor, load_id: int, terms: Terms, blocks: Sequence[Block | EarlierBlock], identities: Iterable[str]
 ) -> set[int]:
     """Account for those of *blocks* that are known, in the caller's transaction, and return their positions."""
     cursor.execute(
@@ -55,6 +56,13 @@ def check_known_blocks(cursor: Cursor, load_id: int) -> None:
     cursor.execute(query("stale_known_blocks"), {"load_id": load_id})
     if cursor.rowcount:
         raise StaleStageError("calls that this source repeats were deleted or reloaded while it was loaded")
+
+
+def has_known_blocks(cursor: Cursor, load_id: int) -> bool:
+    """Return whether a load has blocks that are known."""
+    cursor.execute(query("has_known_blocks"), {"load_id": load_id})
+    row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def settle_known_blocks(cursor: Cursor, load_id: int) -> tuple[int, int]:

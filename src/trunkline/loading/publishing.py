@@ -47,7 +47,13 @@ from trunkline.loading.comparing import (
 )
 from trunkline.loading.conflicts import Conflict, count_conflicts, each_conflict, reject_conflicts
 from trunkline.loading.expressions import named_measures
-from trunkline.loading.known_blocks import check_known_blocks, count_set_aside, note_known_twins, settle_known_blocks
+from trunkline.loading.known_blocks import (
+    check_known_blocks,
+    count_set_aside,
+    has_known_blocks,
+    note_known_twins,
+    settle_known_blocks,
+)
 from trunkline.loading.sealing import index_name, make_attachable
 from trunkline.loading.staged_tables import (
     STAGING_SCHEMA,
@@ -255,8 +261,14 @@ def _insert_compared(
     early = [staged for staged in tables if staged.compared_with is not None]
     if not early:
         return ()
-    states = states_of(cursor, load.load_id, {staged.relation: touched[staged.relation] for staged in early})
-    standing = [staged for staged in early if states[staged.relation] == staged.compared_with]
+    states = states_of(cursor, {staged.relation: touched[staged.relation] for staged in early})
+    # What repeats a record of a known block has to be told from what repeats another source's, one by one.
+    told_apart = has_known_blocks(cursor, load.load_id)
+    standing = [
+        staged
+        for staged in early
+        if states[staged.relation] == staged.compared_with and (staged.all_new or not told_apart)
+    ]
 
     def forget(stale: Sequence[StagedTable]) -> None:
         for staged in stale:

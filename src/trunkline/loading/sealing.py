@@ -56,7 +56,7 @@ def seal(
     state = None
     # A reload takes calls out before it publishes, and what replaces calls has to find them as they are then.
     if relations and not load.reloads and on_conflict != "replace":
-        state = states_of(cursor, load.load_id, {staged.relation: relations})[staged.relation]
+        state = states_of(cursor, {staged.relation: relations})[staged.relation]
     if state is None:
         make_attachable(cursor, table, load.load_id, staged, on_conflict=on_conflict)
         return mark_sealed(cursor, load.load_id, staged)

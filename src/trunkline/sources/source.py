@@ -9,13 +9,15 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from threading import Event
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from blake3 import blake3
 
-from trunkline.errors import NothingFoundError, SourceError, TrunklineError
+from trunkline.errors import NothingFoundError, SourceChangedError, SourceError, TrunklineError
 from trunkline.framing.dialect import SAMPLE_BYTES
 from trunkline.sources.compression import HEAD_BYTES, Compression, compression_of, misnamed
 from trunkline.sources.expansion import expand
@@ -24,10 +26,26 @@ from trunkline.sources.opening import STDIN, open_stored, spooled
 from trunkline.sources.stored import Stored
 from trunkline.sources.zip_archive import ZipArchive, is_zip
 
-__all__ = ["Container", "Source", "each_source", "open_container", "open_source"]
+__all__ = ["Container", "EarlierContent", "Source", "each_source", "open_container", "open_source"]
 
 _SHOWN = 5  # members that a message lists
 LONG_BYTES = 16 * 1024 * 1024  # several chunks: less is read and hashed before a thread has started
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierContent:
+    """
+    A source as it was when it was loaded before.
+
+    Attributes:
+        content_hash: BLAKE3 of its bytes as stored, in hex.
+        bytes: How many they were.
+        standing: Where in them the last of those blocks ended that may be there again.
+    """
+
+    content_hash: str
+    bytes: int
+    standing: int
 
 
 class Source:
@@ -38,6 +56,7 @@ class Source:
         name: As the user gave it, without credentials and signatures, printable: fit for books, messages and logs.
         size: Bytes as stored, compressed or not; for a zip archive, of all of it.
         doubts: What its name promises and its content does not keep, if anything.
+        grown_from: The earlier content that its bytes begin with, as `content_hash` found.
     """
 
     def __init__(self, name: str, stored: Stored, archive: ZipArchive | None = None, member: str = "") -> None:
@@ -53,6 +72,8 @@ class Source:
         self._archive = archive
         self._member = member
         self._hash: str | None = None
+        self._rest_hash: str | None = None
+        self.grown_from: EarlierContent | None = None
         with _named(self.name):
             head = self._head()
             stored_as = member or name
@@ -82,21 +103,50 @@ class Source:
             return None
         return type(self)(self.name, self._stored.kept())
 
-    def content_hash(self, given_up: Event | None = None) -> str:
+    def content_hash(self, given_up: Event | None = None, earlier: EarlierContent | None = None) -> str:
         """
         Return the BLAKE3 hash, in hex, of the bytes as stored; of a zip archive, of the member's.
 
         On all cores, but through `read` and not through a memory map: the process that maps a file which somebody
         cuts short dies of SIGBUS.  Once it is *given_up* nobody looks at what is returned.
+
+        Args:
+            given_up: Set by whoever does not need it any more.
+            earlier: What may only have grown since; compressed bytes do not grow.
         """
-        hasher = blake3(max_threads=blake3.AUTO)
+        hasher, rest = blake3(max_threads=blake3.AUTO), blake3(max_threads=blake3.AUTO)
+        if self._archive is not None or self._compression is not None:
+            earlier = None
+        begins = ""
         with _named(self.name):
-            for chunk in self._packed():
+            for first, piece in _cut_at(self._packed(), (earlier.standing, earlier.bytes) if earlier else ()):
                 if given_up is not None and given_up.is_set():
                     return ""
-                hasher.update(chunk)
+                if earlier is not None and first == earlier.bytes:
+                    begins = hasher.hexdigest()
+                if earlier is not None and first >= earlier.standing:
+                    rest.update(piece)
+                hasher.update(piece)
         self._hash = hasher.hexdigest()
+        if earlier is not None and begins == earlier.content_hash:
+            self.grown_from, self._rest_hash = earlier, rest.hexdigest()
         return self._hash
+
+    def rest(self) -> Iterator[bytes]:
+        """Yield the bytes after the blocks of `grown_from`; raises as `chunks` does."""
+        if self.grown_from is None:
+            raise ValueError(f"{self.name} has not grown")
+        with _named(self.name):
+            yield from self._read(self._stored.chunks(self.grown_from.standing), self._rest_hash)
+
+    def read_at(self, first_byte: int, length: int) -> bytes:
+        """Return *length* bytes, as stored, from *first_byte* on; raises as `chunks` does."""
+        with _named(self.name):
+            return self._stored.read_at(first_byte, length)
+
+    def changed(self) -> SourceChangedError:
+        """Return the error that says that the bytes are not what they were."""
+        return self._stored.changed("changed")
 
     def chunks(self) -> Iterator[bytes]:
         """
@@ -108,9 +158,7 @@ class Source:
                 which `content_hash` was taken.
         """
         with _named(self.name):
-            packed = self._packed() if self._hash is None or not self._stored.can_change else self._verified()
-            if self.size >= LONG_BYTES:
-                packed = _read_ahead(packed)
+            packed = self._read(self._packed(), self._hash)
             yield from packed if self._compression is None else self._compression.decompress(packed)
 
     def sample(self) -> bytes:
@@ -136,7 +184,13 @@ class Source:
         """Yield the bytes as stored or, of a zip archive, those of the member."""
         return self._stored.chunks() if self._archive is None else self._archive.read(self._member)
 
-    def _verified(self) -> Iterator[bytes]:
+    def _read(self, packed: Iterator[bytes], content_hash: str | None) -> Iterator[bytes]:
+        """Return the same bytes, read ahead where they are many, and made sure of where they were hashed before."""
+        if content_hash is not None and self._stored.can_change:
+            packed = self._verified(packed, content_hash)
+        return _read_ahead(packed) if self.size >= LONG_BYTES else packed
+
+    def _verified(self, packed: Iterator[bytes], content_hash: str) -> Iterator[bytes]:
         """
         Yield the same, and make sure at the end that they are the bytes that were hashed.
 
@@ -144,16 +198,28 @@ class Source:
         come late for what is written through a memory map.
         """
         hasher = blake3()
-        for chunk in self._packed():
+        for chunk in packed:
             hasher.update(chunk)
             yield chunk
-        if hasher.hexdigest() != self._hash:
-            raise self._stored.changed("changed")
+        if hasher.hexdigest() != content_hash:
+            raise self.changed()
 
     def _head(self) -> bytes:
         if self._archive is None:
             return self._stored.read_at(0, HEAD_BYTES)
         return _first_of(self._archive.read(self._member), HEAD_BYTES)
+
+
+def _cut_at(chunks: Iterable[bytes], places: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
+    """Yield where each piece begins, and the piece: chunks, cut in two where one of the *places* is in them."""
+    borders = sorted(places)
+    first = 0
+    for chunk in chunks:
+        end = first + len(chunk)
+        cuts = [first, *(place for place in borders if first < place < end), end]
+        for begin, following in pairwise(cuts):
+            yield begin, memoryview(chunk)[begin - first : following - first]
+        first = end
 
 
 def _read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:

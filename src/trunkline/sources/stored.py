@@ -109,9 +109,9 @@ class Stored:
             raise self.changed("became shorter")
         return found
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield all bytes, exactly `size` of them; raises as `read_at` does."""
-        for position in range(0, self.size, _CHUNK_BYTES):
+    def chunks(self, first: int = 0) -> Iterator[bytes]:
+        """Yield all bytes from *first* on, `size` of them in all; raises as `read_at` does."""
+        for position in range(first, self.size, _CHUNK_BYTES):
             yield self.read_at(position, _CHUNK_BYTES)
 
     def check_unchanged(self, *, may_grow: bool) -> None:

@@ -42,6 +42,10 @@ with known as materialized (  -- each load is asked for once, not for each of it
 select from known where not trunkline.is_in_place(known_from)
 limit 1
 
+-- name: has_known_blocks
+-- Whether a load has blocks that are known.
+select exists (select from trunkline.blocks where load_id = %(load_id)s and known_from is not null)
+
 -- name: note_known_twins
 -- Records whose call is also in a known block, and was brought by its load, came more than once in the source.
 with twins as (

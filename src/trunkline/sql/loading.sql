@@ -120,14 +120,25 @@ select load_id from {table} where load_id = any (%(load_ids)s) limit 1
 -- The blocks of a load that are safely staged.
 select position, first_byte, first_line, content_hash from trunkline.blocks where load_id = %(load_id)s
 
+-- name: earlier_content
+-- What a source of this name was when it was last loaded, and its blocks, in their order.
+select l.content_hash, l.bytes, b.first_byte, b.bytes
+from trunkline.loads l join trunkline.blocks b on b.load_id = l.id
+where l.id = (
+    select max(id) from trunkline.loads
+    where source = %(source)s and status = 'loaded' and replays is null and content_hash is not null
+)
+order by b.position
+
 -- name: earlier_blocks
--- The blocks of the last load of a source of this name, in their order.
-select first_byte, bytes, lines, content_hash from trunkline.blocks
-where load_id = (
+-- The blocks of the last load of a source of this name, in their order, and its content.
+select l.content_hash, b.position, b.first_byte, b.first_line, b.bytes, b.lines, b.content_hash
+from trunkline.blocks b join trunkline.loads l on l.id = b.load_id
+where b.load_id = (
     select max(id) from trunkline.loads
     where source = %(source)s and call_table = %(call_table)s and system = %(system)s and status = 'loaded'
 )
-order by position
+order by b.position
 
 -- name: add_block
 -- Account for one staged block.
@@ -405,12 +416,9 @@ select count(*), coalesce(array_agg(distinct tableoid), '{{}}'::oid[]) from gone
 -- name: states_of
 -- What the books say of the calls in these relations, in a few letters for each name; null where they cannot say what
 -- becomes of them.  Each load that brings calls adds itself; whatever takes calls out or changes them, by hand too, takes
--- all loads away, and none comes back.  Nor can they say it where this load has blocks that are known: what repeats a
--- record of one of these has to be told from what repeats another source's, one by one.
+-- all loads away, and none comes back.
 select t.name,
-    case when count(*) = count(p.load_id)
-        and not exists (select from trunkline.blocks where load_id = %(load_id)s and known_from is not null)
-    then md5(string_agg(
+    case when count(*) = count(p.load_id) then md5(string_agg(
         format('%%s %%s %%s', t.relation, pg_relation_filenode(t.relation), p.load_id), ',' order by t.relation, p.load_id
     )) end
 from unnest(%(names)s::text[], %(relations)s::oid[]) t (name, relation)
