@@ -299,7 +299,7 @@ def _blocks_there_again(
     grown = source.grown_from
     if not blocks or grown is None or grown.content_hash != earlier.content_hash:
         return ()
-    if reading.dialect.multiline or reading.dialect.wide:
+    if reading.dialect.multiline:  # what follows a block may be part of its last record
         return ()
     first, last = blocks[0], blocks[-1]
     joined = all(one.end == other.first_byte for one, other in pairwise(blocks))

@@ -125,7 +125,7 @@ def test_what_was_deleted_by_hand_is_loaded_again(each_loadable_url, old_load, t
     assert known(each_loadable_url, books, old_load) == (0, 0)
 
 
-def test_what_is_deleted_while_it_is_loaded_is_loaded_again(each_loadable_url, old_load, tmp_path, monkeypatch):
+def test_what_is_deleted_while_it_is_loaded_is_loaded_again(each_loadable_url, old_load, grown_path, monkeypatch):
     """What was known when it was accounted for is looked at again before it is published."""
     seal = pipeline._seal
 
@@ -135,7 +135,7 @@ def test_what_is_deleted_while_it_is_loaded_is_loaded_again(each_loadable_url, o
 
     monkeypatch.setattr(pipeline, "_seal", delete_and_seal)
     monkeypatch.setattr(runner, "ATTEMPTS", 3)
-    grown = write_log(tmp_path / "grown.csv", OLD + NEW)
+    grown = write_log(grown_path, OLD + NEW)
     with pytest.warns(RuntimeWarning, match="were deleted or reloaded while it was loaded; trying again"):
         (books,) = run_on(each_loadable_url, grown)
 

@@ -80,12 +80,12 @@ def small_blocks(monkeypatch):
 
 
 @contextmanager
-def grown_source(folder, old, new, standing=None):
+def grown_source(folder, old, new, standing=None, layout=LAYOUT):
     """A source that was *old* when it was hashed last, and the load that brought that, with all of its blocks."""
     path = folder / "calls.csv"
     path.write_bytes(old)
     with open_source(path) as source:
-        framed = framed_source(source, LAYOUT)
+        framed = framed_source(source, layout)
         blocks = [as_earlier(block, identity_of(block, framed.reading)) for block in framed.blocks]
     path.write_bytes(old + new)
     with open_source(path) as source:
@@ -157,5 +157,6 @@ def test_records_of_several_lines_are_all_read(tmp_path, small_blocks):
     """What follows a block may be part of its last record."""
     file = tmp_path / "several.toml"
     file.write_text('grammar = 1\nname = "several"\nextends = "customer_call_logs"\n[dialect]\nmultiline = true\n')
-    with grown_source(tmp_path, OLD, NEW) as (source, earlier):
-        assert framed_source(source, load_layout(str(file)), earlier).again == ()
+    layout = load_layout(str(file))
+    with grown_source(tmp_path, OLD, NEW, layout=layout) as (source, earlier):
+        assert framed_source(source, layout, earlier).again == ()
