@@ -48,7 +48,8 @@ class Block:
         first_line: Source line of the first line of *data*, from 1.
         data: The bytes as the source has them, line ends included.
         lines: Physical lines in *data*, blank ones included.
-        identity: Its `framing.cutting.block_identity` where whoever cut it had to take that; else empty.
+        identity: Its `framing.cutting.block_identity`, as it was read when it was cut, where that had to be taken to
+            find out that it is there again; else empty.
     """
 
     position: int
@@ -57,6 +58,11 @@ class Block:
     data: bytes
     lines: int
     identity: str = field(default="", compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes in *data*."""
+        return len(self.data)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -352,7 +352,7 @@ def work_blocks(
 
 def bytes_of(block: Block) -> int:
     """Return how long a block is."""
-    return len(block.data)
+    return block.size
 
 
 def each(

@@ -7,12 +7,12 @@ where this one stopped: it asks the database which blocks are staged, and never 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 from time import thread_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trunkline import __version__
 from trunkline.blocks import Block
@@ -89,6 +89,8 @@ if TYPE_CHECKING:
     from trunkline.sources.source import Source
 
 KNOWN_AT_ONCE = 4  # blocks: asking for one takes as long as for several, and those that are not known wait in memory
+
+AnyBlock = TypeVar("AnyBlock", Block, EarlierBlock)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,18 +246,13 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         left_blocks=done.keys(),
     )
 
-    def work(blocks: Sequence[Block]) -> list[tuple[Block, Costs, ClockProofs]]:
-        identities = {block.position: identity_of(block, reading) for block in blocks}
-        known = _known_of(job, load, [block for block in blocks if block.position not in done], identities)
-        settled = []
-        for block in blocks:
-            position = block.position
-            cost = (Costs(), ClockProofs()) if position in known else settle(block, identities[position])
-            settled.append((block, *cost))
-            stage.done(position)
-        return settled
+    def work(block: Block) -> tuple[Block, Costs, ClockProofs]:
+        costs, proved = settle(block)
+        stage.done(block.position)
+        return block, costs, proved
 
-    def settle(block: Block, identity: str) -> tuple[Costs, ClockProofs]:
+    def settle(block: Block) -> tuple[Costs, ClockProofs]:
+        identity = identity_of(block, reading)
         if _is_staged(block, identity, done.get(block.position)):
             if not job.layout.clocks:
                 return Costs(), ClockProofs()
@@ -263,34 +260,51 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
             return worked.costs, prove_clocks(worked.typed.batch, job.layout)
         if block.position in done:  # only a crash of the server, without its last commits, does that
             raise StaleStageError("an earlier attempt left calls that do not fit the source")
+        if not block.identity and _known_of(job, load, [block], [identity]):  # those found again were asked for
+            return Costs(), ClockProofs()
         worked = job.engine.work(job.source, block, identity, reading)
         began = thread_time()
         _stage_block(job, load, stage, reading, block, worked, identity)
         costs = worked.costs + Costs(load_s=thread_time() - began)
         return costs, prove_clocks(worked.typed.batch, job.layout)
 
-    positions = _settle_unread(job, load, stage, [block for block in framed.again if block.position not in done])
-    unknown = [block for block in framed.again if block.position not in positions]
-    reread = (read_again(job.source, reading, block) for block in unknown)
+    positions: set[int] = set()
 
+    def unsettled(blocks: Sequence[AnyBlock]) -> list[AnyBlock]:
+        """Settle those of some blocks, found again where they were, that need no work; return the others."""
+        new = [block for block in blocks if block.position not in done]
+        settled = _known_of(job, load, new, [block.identity for block in new])
+        for block in blocks:
+            if not job.layout.clocks and _is_staged(block, block.identity, done.get(block.position)):
+                settled.add(block.position)
+            if block.position in settled:
+                positions.add(block.position)
+                stage.done(block.position)
+                job.progress.advance(block.size, block.lines)
+        return [block for block in blocks if block.position not in settled]
+
+    unread = unsettled(framed.again)
+    reread = (read_again(job.source, reading, block) for block in unread)
+    blocks = chain(reread, _but_settled(framed.blocks, unsettled))
     proofs = ClockProofs()
     at_once = job.engine.at_once
     with ThreadPoolExecutor(at_once, thread_name_prefix="trunkline") as executor:
-        groups = _together(chain(reread, framed.blocks))
-        some = each(executor, work, groups, in_work=at_once + BLOCKS_WAITING, size=_bytes_of_all)
-        for block, costs, proved in chain.from_iterable(some):
+        in_work = at_once + BLOCKS_WAITING
+        for block, costs, proved in each(executor, work, blocks, in_work=in_work, size=bytes_of):
             positions.add(block.position)
             attempts.costs += costs
             proofs += proved
-            job.progress.advance(len(block.data), block.lines)
+            job.progress.advance(block.size, block.lines)
     job.source.check_unchanged(may_grow=job.layout.growing)
     with connection.cursor() as cursor:
-        lost = positions - staged_blocks(cursor, load.load_id).keys()
+        staged = staged_blocks(cursor, load.load_id).keys()
         findings = staged_findings(cursor, load.load_id)
         counted = count_staged(cursor, load.load_id)
     connection.commit()
-    if lost:
+    if lost := positions - staged:
         raise DatabaseAwayError(f"{len(lost)} staged blocks are gone: the server restarted without them")
+    if staged - positions:  # where blocks end depends on the load before, which may be another by now
+        raise StaleStageError("an earlier attempt left blocks that the source does not have")
     return Evidence(
         skip_lines=reading.dialect.skip_lines,
         header=reading.header,
@@ -332,34 +346,20 @@ def _note_form(connection: Connection, load: OpenLoad, form: SourceForm) -> None
     connection.commit()
 
 
-def _is_staged(block: Block, identity: str, staged: StagedBlock | None) -> bool:
+def _is_staged(block: Block | EarlierBlock, identity: str, staged: StagedBlock | None) -> bool:
     return staged == StagedBlock(first_byte=block.first_byte, first_line=block.first_line, identity=identity)
 
 
-def _settle_unread(job: Job, load: OpenLoad, stage: Stage, blocks: Sequence[EarlierBlock]) -> set[int]:
-    """Account for those of *blocks*, which are there again, whose calls are in the table; return their positions."""
-    known = _known_of(job, load, blocks, {block.position: block.identity for block in blocks})
-    for block in blocks:
-        if block.position in known:
-            stage.done(block.position)
-            job.progress.advance(block.size, block.lines)
-    return known
-
-
-def _together(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Yield blocks one by one, but some at once of those that were found where they had been: they are likely known."""
+def _but_settled(blocks: Iterable[Block], unsettled: Callable[[Sequence[Block]], Iterable[Block]]) -> Iterator[Block]:
+    """Yield blocks but, of those found again where they were, only what is *unsettled*; some are asked for at once."""
     for found_again, some in groupby(blocks, lambda block: bool(block.identity)):
-        while at_once := list(islice(some, KNOWN_AT_ONCE if found_again else 1)):
-            yield at_once
+        if not found_again:
+            yield from some
+        while at_once := list(islice(some, KNOWN_AT_ONCE)):
+            yield from unsettled(at_once)
 
 
-def _bytes_of_all(blocks: Iterable[Block]) -> int:
-    return sum(map(bytes_of, blocks))
-
-
-def _known_of(
-    job: Job, load: OpenLoad, blocks: Sequence[Block | EarlierBlock], identities: Mapping[int, str]
-) -> set[int]:
+def _known_of(job: Job, load: OpenLoad, blocks: Sequence[Block | EarlierBlock], identities: Iterable[str]) -> set[int]:
     """Account for those of *blocks* whose calls are in the table, and return their positions."""
     # Of two records with one key, the later one replaces; so a known block may not step back behind a new one.
     if load.reloads or job.layout.on_conflict == "replace" or not blocks:
@@ -367,8 +367,7 @@ def _known_of(
     with job.sessions.borrow() as connection:
         with connection.cursor() as cursor:
             hold_load(cursor, load)
-            asked = [identities[block.position] for block in blocks]
-            known = add_known_blocks(cursor, load.load_id, job.terms, blocks, asked)
+            known = add_known_blocks(cursor, load.load_id, job.terms, blocks, identities)
         connection.commit()
     return known
 

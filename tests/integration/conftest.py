@@ -31,6 +31,7 @@ def oldest_servers(servers_folder: Path) -> Iterator[Embedded]:
         pair = Embedded(servers_folder / "oldest", settings=QUICK).start()
     with pair:
         yield pair
+    pair.wait_for_end(timeout_s=5)  # another worker may go on with it
 
 
 @pytest.fixture(params=["embedded", "oldest"])

@@ -13,6 +13,13 @@ from trunkline.books.writing import own_load
 from trunkline.loading import leftovers
 
 OPEN = "select status, reason from trunkline.loads where id = %s"
+ANOTHER_BLOCK = """
+insert into trunkline.blocks (
+    load_id, position, first_byte, bytes, first_line, lines, content_hash, read, typed, rejected, filtered, totals
+)
+select load_id, position + 1, first_byte + bytes, bytes, first_line + lines, lines, 'x', 1, 1, 0, 0, totals
+from trunkline.blocks where load_id = %s
+"""
 STAGED = "select count(*) from pg_tables where schemaname = 'trunkline_staging'"
 
 
@@ -124,4 +131,18 @@ def test_what_was_left_of_a_content_that_is_loaded_is_removed(database_url, left
 
     assert (loaded.status, again.status) == ("loaded", "unchanged")
     assert execute(database_url, "select count(*) from trunkline.loads") == [(1,)]
+    check_books(database_url)
+
+
+def test_blocks_that_the_source_does_not_have_are_not_taken_over(database_url, left_behind, tmp_path, monkeypatch):
+    """Where blocks end depends on the load before, which may be another when the source is tried again."""
+    records = [record(1), record(2), "x"]
+    load_id = left_behind(*records)
+    monkeypatch.setattr("trunkline.runner.ATTEMPTS", 2)
+    execute(database_url, ANOTHER_BLOCK, [load_id])
+    with pytest.warns(RuntimeWarning, match="left blocks that the source does not have; trying again"):
+        (books,) = run_on(database_url, write_log(tmp_path / "left.csv", records))
+
+    assert (books.status, books.read, books.loaded, books.rejected) == ("loaded", 3, 2, 1)
+    assert execute(database_url, OPEN, [load_id])[0][0] == "failed"
     check_books(database_url)

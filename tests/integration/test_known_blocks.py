@@ -1,5 +1,7 @@
 """Sources that grow or roll on: blocks whose calls are in the table are not copied again; the books say the same."""
 
+from threading import Barrier
+
 import pytest
 
 from tests.call_logs import HEADER, check_books, execute, record, run_on, write_log
@@ -32,7 +34,9 @@ KNOWN = "select count(*), coalesce(sum(typed), 0)::int from trunkline.blocks whe
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr("trunkline.framing.borders.BLOCK_SIZES", BlockSizes(least=4_096, usual=8_192, most=16_384))
+    for module in ("framing.borders", "engine"):
+        sizes = BlockSizes(least=4_096, usual=8_192, most=16_384)
+        monkeypatch.setattr(f"trunkline.{module}.BLOCK_SIZES", sizes)
 
 
 @pytest.fixture
@@ -80,6 +84,39 @@ def test_what_grew_in_its_place_is_asked_for_in_few_questions(each_loadable_url,
     assert counts(books) == ("loaded", 1_600, 100, 1_500, 0)
     assert asked[0] == ([0, 1, 2, 3], {0, 1, 2, 3})
     assert asked[-1] == ([asked[-1][0][0]], set())
+    check_books(each_loadable_url)
+
+
+def test_what_is_found_again_and_not_known_is_worked_on_side_by_side(
+    each_loadable_url, old_load, tmp_path, monkeypatch
+):
+    """Being asked for together does not make them one piece of work."""
+    both = Barrier(2)
+    met: list[object] = []
+    stage_block = pipeline._stage_block
+
+    def stage_together(*arguments):
+        if len(met) < 2:
+            met.append(arguments)
+            both.wait(timeout=30)
+        stage_block(*arguments)
+
+    monkeypatch.setattr(pipeline, "_stage_block", stage_together)
+    (books,) = run_on(each_loadable_url, write_log(tmp_path / "old.csv", OLD), reload=True)
+
+    assert counts(books) == ("loaded", 1_500, 1_500, 0, 0)
+    assert len(met) == 2
+
+
+def test_what_grows_a_little_again_and_again_has_no_more_blocks(each_loadable_url, old_load, tmp_path):
+    """What is short at the end is read again with what came since, until it is long enough to stand."""
+    blocks = "select count(*) from trunkline.blocks where load_id = %s"
+    for more in range(1, 7):
+        (books,) = run_on(each_loadable_url, write_log(tmp_path / "old.csv", OLD + NEW[:more]))
+        assert counts(books) == ("loaded", 1_500 + more, 1, 1_499 + more, 0)
+
+    before, after = (execute(each_loadable_url, blocks, [load_id])[0][0] for load_id in (old_load, books.load_id))
+    assert after <= before + 1
     check_books(each_loadable_url)
 
 

@@ -307,7 +307,11 @@ def hold_load(cursor: Cursor, load: OpenLoad) -> None:
 
 
 def earlier_content(cursor: Cursor, source: str) -> EarlierContent | None:
-    """Return what a source of this name was when it was last loaded, whatever the terms; None if it never was."""
+    """
+    Return what a source of this name was when it was last loaded, into whatever table; None if it never was.
+
+    Where that is not what `earlier_load` returns, which knows the terms, all is read.
+    """
     cursor.execute(query("earlier_content"), {"source": source})
     rows = cursor.fetchall()
     sizes = [size for *_, size in rows]
@@ -333,7 +337,7 @@ class EarlierLoad:
 
 
 def earlier_load(cursor: Cursor, terms: Terms) -> EarlierLoad:
-    """Return the last load of a source of this name into the same table, one without blocks if there is none."""
+    """Return the last load of a source of this name and system into the same table, without blocks if there is none."""
     from trunkline.framing.cutting import EarlierBlock  # not where a source is unchanged
 
     cursor.execute(query("earlier_blocks"), terms.parameters())

@@ -164,7 +164,8 @@ def frame_rest(
 def block_identity(block: Block, header: tuple[str, ...], dialect: ResolvedDialect) -> str:
     """
     Return the BLAKE3 hash, in hex, that stands for the text of a block: of its bytes, the header and what of the
-    dialect changes how they read.  Where the block stands in its source does not count.
+    dialect changes how they read.  Where the block stands in its source does not count.  Of a block that carries one
+    it is that, which was taken with the header and dialect that the block was cut with.
     """
     return block.identity or _identity(block.data, header, dialect)
 

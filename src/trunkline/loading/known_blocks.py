@@ -1,6 +1,6 @@
 """Known blocks: those that an earlier load brought on the same terms, whose calls are where that load left them.
 
-All their records are duplicates, so they are accounted for and neither read nor copied.  The database decides that
+All their records are duplicates, so they are accounted for and neither parsed nor copied.  The database decides that
 while staging, and again under the lock of the call table before anything is published.
 """
 

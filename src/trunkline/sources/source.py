@@ -115,20 +115,19 @@ class Source:
             earlier: What may only have grown since; compressed bytes do not grow.
         """
         hasher, rest = blake3(max_threads=blake3.AUTO), blake3(max_threads=blake3.AUTO)
-        if self._archive is not None or self._compression is not None:
+        if self._archive is not None or self._compression is not None or (earlier and earlier.bytes >= self.size):
             earlier = None
-        begins = ""
         with _named(self.name):
             for first, piece in _cut_at(self._packed(), (earlier.standing, earlier.bytes) if earlier else ()):
                 if given_up is not None and given_up.is_set():
                     return ""
-                if earlier is not None and first == earlier.bytes:
-                    begins = hasher.hexdigest()
+                if earlier is not None and first == earlier.bytes and hasher.hexdigest() != earlier.content_hash:
+                    earlier = None
                 if earlier is not None and first >= earlier.standing:
                     rest.update(piece)
                 hasher.update(piece)
         self._hash = hasher.hexdigest()
-        if earlier is not None and begins == earlier.content_hash:
+        if earlier is not None:
             self.grown_from, self._rest_hash = earlier, rest.hexdigest()
         return self._hash
 
@@ -212,7 +211,7 @@ class Source:
 
 def _cut_at(chunks: Iterable[bytes], places: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
     """Yield where each piece begins, and the piece: chunks, cut in two where one of the *places* is in them."""
-    borders = sorted(places)
+    borders = sorted({*places})
     first = 0
     for chunk in chunks:
         end = first + len(chunk)
