@@ -308,8 +308,7 @@ def _blocks_there_again(
     if not ends_line(source.read_at(last.end - 1, 2)):
         return ()
     # Header and dialect are part of every identity: what is true of one block is true of all.
-    read = first.filled(source.read_at(first.first_byte, first.size))
-    return blocks if identity_of(read, reading) == first.identity else ()
+    return () if _filled(source, reading, first) is None else blocks
 
 
 def read_again(source: Source, reading: Reading, block: EarlierBlock) -> Block:
@@ -319,10 +318,16 @@ def read_again(source: Source, reading: Reading, block: EarlierBlock) -> Block:
     Raises:
         SourceChangedError: If they are others now.
     """
-    read = block.filled(source.read_at(block.first_byte, block.size))
-    if identity_of(read, reading) != block.identity:
+    read = _filled(source, reading, block)
+    if read is None:
         raise source.changed()
-    return replace(read, identity=block.identity)
+    return read
+
+
+def _filled(source: Source, reading: Reading, block: EarlierBlock) -> Block | None:
+    """Return a block with the bytes that are where it was; None if they are not the same or read in another way."""
+    read = block.filled(source.read_at(block.first_byte, block.size))
+    return replace(read, identity=block.identity) if identity_of(read, reading) == block.identity else None
 
 
 def work_blocks(

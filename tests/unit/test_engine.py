@@ -11,11 +11,11 @@ from blake3 import blake3
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.earlier_blocks import as_earlier
 from trunkline.books.writing import EarlierLoad
 from trunkline.engine import each, framed_source, identity_of, read_again
 from trunkline.errors import SourceChangedError
 from trunkline.framing.borders import BLOCK_SIZES, BlockSizes
-from trunkline.framing.cutting import EarlierBlock
 from trunkline.layout.files import load_layout
 from trunkline.sources.source import EarlierContent, open_source
 
@@ -94,11 +94,6 @@ def grown_source(folder, old, new, standing=None, layout=LAYOUT):
         source.content_hash(earlier=content)
         earlier = EarlierLoad(content_hash=content.content_hash, blocks={block.first_byte: block for block in blocks})
         yield source, earlier
-
-
-def as_earlier(block, identity):
-    places = {name: getattr(block, name) for name in ("position", "first_byte", "first_line", "lines")}
-    return EarlierBlock(**places, size=len(block.data), identity=identity)
 
 
 def test_blocks_of_a_source_that_grew_need_not_be_read(tmp_path, small_blocks):

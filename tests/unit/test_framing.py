@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.earlier_blocks import as_earlier
 from trunkline.blocks import Block
 from trunkline.errors import SourceError
 from trunkline.framing.borders import BlockSizes
@@ -103,17 +104,6 @@ def test_records_all_alike_still_make_blocks():
 def earlier_of(blocks: list[Block], header: tuple[str, ...] = ("1",)) -> dict[int, EarlierBlock]:
     """Return blocks as the books know them."""
     return {block.first_byte: as_earlier(block, block_identity(block, header, HEADERLESS)) for block in blocks}
-
-
-def as_earlier(block: Block, identity: str) -> EarlierBlock:
-    return EarlierBlock(
-        position=block.position,
-        first_byte=block.first_byte,
-        first_line=block.first_line,
-        size=len(block.data),
-        lines=block.lines,
-        identity=identity,
-    )
 
 
 @given(data=lines_and_ends, kept=st.integers(0, 200), tail=lines_and_ends)

@@ -314,11 +314,10 @@ def earlier_content(cursor: Cursor, source: str) -> EarlierContent | None:
     """
     cursor.execute(query("earlier_content"), {"source": source})
     rows = cursor.fetchall()
-    sizes = [size for *_, size in rows]
-    if not _standing(sizes):
+    standing = _standing([size for *_, size in rows])
+    if not standing:
         return None
-    content_hash, content_bytes, *_ = rows[0]
-    _, _, first_byte, size = rows[_standing(sizes) - 1]
+    content_hash, content_bytes, first_byte, size = rows[standing - 1]
     return EarlierContent(content_hash=content_hash, bytes=content_bytes, standing=first_byte + size)
 
 
