@@ -24,7 +24,7 @@ from typer.main import get_command
 
 from trunkline import __version__
 from trunkline.cli.commands import ProgramGroup
-from trunkline.cli.memory import collect_rarely
+from trunkline.cli.memory import collect_no_more, collect_rarely
 from trunkline.cli.options import HELP_SETTINGS, Invocation
 from trunkline.cli.report import error_line, print_line, render_json
 from trunkline.errors import TrunklineError, UsageError
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     # To look for plugins, which these models have no use for, pydantic reads the metadata of all that is installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    sys.exit(execute(sys.argv[1:] if arguments is None else arguments))
+    code = execute(sys.argv[1:] if arguments is None else arguments)
+    collect_no_more()
+    sys.exit(code)
 
 
 def execute(arguments: Sequence[str]) -> int:
