@@ -15,6 +15,8 @@ from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from benchmarks.stages import stop
 from trunkline.cache.store import DEFAULT_TTL_S, connect_cache
 from trunkline.engine import BLOCKS_WAITING, bytes_of, each, framed_source, identity_of, work_block
@@ -79,6 +81,7 @@ def _work_alone(
     file: str, layout_name: str, number: int, count: int, redis_url: str, ready: Barrier, tell: Callable[[int], None]
 ) -> None:
     cache = connect_cache(redis_url, warn=stop)
+    pa.set_cpu_count(1)  # as Dask has it for a worker of one thread
     for module in IMPORTED_LATER:
         import_module(module)
     with open_source(file) as source:

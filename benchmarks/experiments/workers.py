@@ -25,8 +25,7 @@ def experiment(bench: Workbench) -> Experiment:
         bytes=calls.bytes,
         notes=(
             "Seconds are those of the work, starts of processes and imports left out. Without Dask, two processes that "
-            "know nothing of each other take every other block. A single one may use threads of Arrow on the second "
-            "core.",
+            "know nothing of each other take every other block: what the machine can do.",
         ),
         ways=tuple(
             _working(bench, calls, count, how, label)
