@@ -418,7 +418,6 @@ def _publish(connection: Connection, job: Job, load: OpenLoad) -> None:
         cursor.execute("set transaction isolation level read committed")
         cursor.execute("set local synchronous_commit = on")
         take_turn(cursor, job.table, job.warn)
-        cursor.execute("set local lock_timeout = '10s'")  # another attempt follows
         publish(
             cursor,
             job.table,

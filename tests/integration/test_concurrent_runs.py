@@ -14,7 +14,9 @@ import pytest
 from tests.call_logs import check_books, execute, record, run_on, write_log
 from tests.faults import HoldAt, Proxy, Trigger
 from trunkline.database.connection import LockSpace
+from trunkline.layout.files import load_layout
 from trunkline.loading import publishing
+from trunkline.loading.tables import ensure_call_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:waiting for another session")
 
@@ -165,6 +167,15 @@ def test_a_load_waits_for_its_turn_and_says_so(call_table, tmp_path, monkeypatch
     assert [str(one.message) for one in recwarn] == [
         "waiting for another session that writes to public.customer_call_logs"
     ]
+
+
+def test_in_its_turn_a_load_waits_little_for_anything_else(call_table):
+    """Others wait meanwhile; however long it waited for its turn."""
+    with closing(psycopg2.connect(call_table)) as connection, connection.cursor() as cursor:
+        publishing.take_turn(cursor, ensure_call_table(cursor, load_layout("customer_call_logs")), warn=pytest.fail)
+        cursor.execute("show lock_timeout")
+
+        assert cursor.fetchall() == [(publishing.IN_TURN,)]
 
 
 def test_a_load_does_not_wait_for_ever(call_table, tmp_path, monkeypatch):

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
 query = Queries("loading")
 
 QUIET_PATIENCE, PATIENCE = "3s", "5min"  # for others who write to the call table: without and with a word
+IN_TURN = "10s"  # for any other lock, since others wait meanwhile; another attempt follows
 KEPT_REJECTS = 1_000  # of a refused source; the query that trims them knows the number, too
 
 
@@ -113,25 +114,31 @@ class _Outcome:
 
 def take_turn(cursor: Cursor, table: CallTable, warn: Callable[[str], None]) -> None:
     """
-    Lock the call table against other writers, in the caller's transaction; readers go on.
+    Lock the call table against other writers, in the caller's transaction, which is then to wait for little else.
+
+    Readers go on.
 
     Raises:
         DatabaseBusyError: If others have kept it locked for all our patience.
     """
-    if _lock(cursor, table, QUIET_PATIENCE):
-        return
-    warn(f"waiting for another session that writes to {table.qualified}")
-    if not _lock(cursor, table, PATIENCE):
-        raise DatabaseBusyError(
-            f"another session has been writing to {table.qualified} for more than {PATIENCE}",
-            hint="end it, if it is a transaction that somebody left open (see pg_locks), and run the same again",
-        )
+    if not _lock(cursor, table, QUIET_PATIENCE):
+        warn(f"waiting for another session that writes to {table.qualified}")
+        if not _lock(cursor, table, PATIENCE):
+            raise DatabaseBusyError(
+                f"another session has been writing to {table.qualified} for more than {PATIENCE}",
+                hint="end it, if it is a transaction that somebody left open (see pg_locks), and run the same again",
+            )
+    _wait_for_locks(cursor, IN_TURN)
+
+
+def _wait_for_locks(cursor: Cursor, patience: str) -> None:
+    cursor.execute("select set_config('lock_timeout', %s, true)", [patience])
 
 
 def _lock(cursor: Cursor, table: CallTable, patience: str) -> bool:
     cursor.execute("savepoint before_lock")
     try:
-        cursor.execute("select set_config('lock_timeout', %s, true)", [patience])
+        _wait_for_locks(cursor, patience)
         cursor.execute(query("lock_call_table", table=table.identifier))
     except LockNotAvailable:
         cursor.execute("rollback to savepoint before_lock")
