@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from benchmarks.stages import stop
 from trunkline.cache.store import DEFAULT_TTL_S, connect_cache
-from trunkline.engine import BLOCKS_WAITING, bytes_of, each, framed_source, identity_of, work_block
+from trunkline.engine import BLOCKS_WAITING, Task, bytes_of, each, framed_source, identity_of, work_block
 from trunkline.layout.files import load_layout
 from trunkline.sources.source import open_source
 
@@ -53,8 +53,8 @@ def with_dask(file: str, layout_name: str, count: int, redis_url: str) -> tuple[
         framed = framed_source(source, load_layout(layout_name))
 
         def work(block: Block) -> int:
-            identity = identity_of(block, framed.reading)
-            return engine.work(source, block, identity, framed.reading).typed.read
+            task = Task(source=source, block=block, identity=identity_of(block, framed.reading), reading=framed.reading)
+            return engine.work(task).typed.read
 
         in_work = engine.at_once + BLOCKS_WAITING
         measured = _timed(lambda: sum(each(executor, work, framed.blocks, in_work=in_work, size=bytes_of)))

@@ -31,8 +31,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from trunkline.cache.port import BlockCache
-    from trunkline.engine import Task as BlockTask
-    from trunkline.sources.source import Source
+    from trunkline.engine import Task
 
 _CONNECT_S = 10
 MOST_AT_ONCE = 64  # blocks that wait for workers are held in memory
@@ -62,9 +61,9 @@ class CacheAccess:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
+class SentTask:
     """
-    A block to be worked on.
+    A block to be worked on by a worker.
 
     Attributes:
         location: Where the worker reads its bytes; None where *block* has them.
@@ -121,7 +120,7 @@ class DaskEngine:
             raise EngineError("found a Dask scheduler without workers", hint="start some: dask worker ADDRESS")
         self.at_once = min(MOST_AT_ONCE, threads + 1)  # one that is staged while the workers work
 
-    def work(self, source: Source, block: Block, identity: str, reading: Reading) -> WorkedBlock:
+    def work(self, task: Task) -> WorkedBlock:
         """
         Return the typed calls of a block, worked on by whichever worker is free.
 
@@ -129,32 +128,32 @@ class DaskEngine:
             EngineError: If the cluster is gone, or the task took one worker after the other with it.
             SourceError: If a worker cannot read the source.
         """
-        location = None if reading.dialect.wide else source.location
-        sent = block if location is None else _without_bytes(block)
-        task = Task(
+        block, reading = task.block, task.reading
+        location = None if reading.dialect.wide else task.source.location
+        sent = SentTask(
             version=__version__,
             location=location,
-            block=sent,
+            block=block if location is None else _without_bytes(block),
             length=len(block.data),
-            identity=identity,
+            identity=task.identity,
             reading=reading,
             cache=self._access,
             through_cache=self._through_cache,
         )
         with _understood():
-            packed, costs = self._executor.submit(work_task, task).result()
+            packed, costs = self._executor.submit(work_task, sent).result()
         if packed is not None:
             return WorkedBlock(typed=unpack_typed(memoryview(packed)), costs=costs)
         with self._looking:
-            worked = work_block(block, identity, reading, self._cache)
+            worked = work_block(block, task.identity, reading, self._cache)
         if worked.costs.cache.misses:  # evicted, or not the same cache: worked out here, and the rest is handed back
             self._through_cache = False
             costs += worked.costs
         return WorkedBlock(typed=worked.typed, costs=costs)
 
-    def work_each(self, tasks: Sequence[BlockTask]) -> list[WorkedBlock]:
+    def work_each(self, tasks: Sequence[Task]) -> list[WorkedBlock]:
         """Return the typed calls of each of some blocks; workers take them one by one."""
-        return [self.work(task.source, task.block, task.identity, task.reading) for task in tasks]
+        return [self.work(task) for task in tasks]
 
     def close(self) -> None:
         """Let go of the cluster; one that was started for this run ends."""
@@ -183,7 +182,7 @@ def _understood() -> Iterator[None]:
         ) from error
 
 
-def work_task(task: Task) -> tuple[bytes | None, Costs]:
+def work_task(task: SentTask) -> tuple[bytes | None, Costs]:
     """
     Return the typed calls of a block, packed, or None where the run finds them in the cache, and what they cost.
 
@@ -210,7 +209,7 @@ def work_task(task: Task) -> tuple[bytes | None, Costs]:
     return bytes(pack_typed(worked.typed, "lz4")[DIGEST_BYTES:]), worked.costs
 
 
-def _fetched(task: Task, location: str) -> Block:
+def _fetched(task: SentTask, location: str) -> Block:
     block = task.block
     return Block(
         position=block.position,

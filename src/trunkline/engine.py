@@ -107,9 +107,9 @@ class Engine(Protocol):
     def at_once(self) -> int:
         """How many threads are to ask it for work."""
 
-    def work(self, source: Source, block: Block, identity: str, reading: Reading) -> WorkedBlock:
+    def work(self, task: Task) -> WorkedBlock:
         """
-        Return the typed calls of a block of *source*; called from several threads.
+        Return the typed calls of a block; called from several threads.
 
         Raises:
             EngineError: If it cannot be done where it was to be done.
@@ -134,9 +134,9 @@ class Threads:
     cache: BlockCache
     at_once: int
 
-    def work(self, source: Source, block: Block, identity: str, reading: Reading) -> WorkedBlock:
+    def work(self, task: Task) -> WorkedBlock:
         """Return the typed calls of a block."""
-        return work_block(block, identity, reading, self.cache)
+        return work_block(task.block, task.identity, task.reading, self.cache)
 
     def work_each(self, tasks: Sequence[Task]) -> list[WorkedBlock]:
         """Return the typed calls of each of some blocks."""

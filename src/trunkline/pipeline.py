@@ -51,7 +51,7 @@ from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
 from trunkline.engine import (
     BLOCKS_WAITING,
-    Reading,
+    Task,
     WorkedBlock,
     bytes_of,
     each,
@@ -252,19 +252,19 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         return block, costs, proved
 
     def settle(block: Block) -> tuple[Costs, ClockProofs]:
-        identity = identity_of(block, reading)
-        if _is_staged(block, identity, done.get(block.position)):
+        task = Task(source=job.source, block=block, identity=identity_of(block, reading), reading=reading)
+        if _is_staged(block, task.identity, done.get(block.position)):
             if not job.layout.clocks:
                 return Costs(), ClockProofs()
-            worked = job.engine.work(job.source, block, identity, reading)  # the proof is over the whole source
+            worked = job.engine.work(task)  # the proof is over the whole source
             return worked.costs, prove_clocks(worked.typed.batch, job.layout)
         if block.position in done:  # only a crash of the server, without its last commits, does that
             raise StaleStageError("an earlier attempt left calls that do not fit the source")
-        if not block.identity and _known_of(job, load, [block], [identity]):  # those found again were asked for
+        if not block.identity and _known_of(job, load, [block], [task.identity]):  # those found again were asked for
             return Costs(), ClockProofs()
-        worked = job.engine.work(job.source, block, identity, reading)
+        worked = job.engine.work(task)
         began = thread_time()
-        _stage_block(job, load, stage, reading, block, worked, identity)
+        _stage_block(job, load, stage, task, worked)
         costs = worked.costs + Costs(load_s=thread_time() - began)
         return costs, prove_clocks(worked.typed.batch, job.layout)
 
@@ -372,16 +372,8 @@ def _known_of(job: Job, load: OpenLoad, blocks: Sequence[Block | EarlierBlock], 
     return known
 
 
-def _stage_block(
-    job: Job,
-    load: OpenLoad,
-    stage: Stage,
-    reading: Reading,
-    block: Block,
-    worked: WorkedBlock,
-    identity: str,
-) -> None:
-    typed = worked.typed
+def _stage_block(job: Job, load: OpenLoad, stage: Stage, task: Task, worked: WorkedBlock) -> None:
+    block, typed = task.block, worked.typed
     rows = staged_rows(typed, job.table, first_line=block.first_line)
     starts = (start for start, _, _ in rows.runs)
     with stage.filling(block.position, starts) as staged, job.sessions.borrow() as connection:
@@ -389,10 +381,12 @@ def _stage_block(
             hold_load(cursor, load)
             copy_rows(cursor, job.table, rows, staged)
             if typed.rejects.num_rows:
-                records = reading.records_of(block)
+                records = task.reading.records_of(block)
                 add_rejects(cursor, load.load_id, typed.rejects, first_line=block.first_line, records=records)
             totals = typed_totals(typed.batch, job.layout)
-            account = BlockAccount(load_id=load.load_id, block=block, typed=typed, identity=identity, totals=totals)
+            account = BlockAccount(
+                load_id=load.load_id, block=block, typed=typed, identity=task.identity, totals=totals
+            )
             add_blocks(cursor, account)
         connection.commit()
 

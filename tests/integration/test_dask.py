@@ -109,11 +109,11 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(database_url, cluster
     killed = Event()
     stage = dask_engine.DaskEngine.work
 
-    def work(self, *arguments):
+    def work(self, task):
         if not killed.is_set():
             killed.set()
             os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
-        return stage(self, *arguments)
+        return stage(self, task)
 
     monkeypatch.setattr(dask_engine.DaskEngine, "work", work)
     (books,) = run_on(database_url, write_log(tmp_path / "calls.csv", CALLS), engine=engine_of(cluster))
