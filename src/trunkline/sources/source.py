@@ -118,7 +118,8 @@ class Source:
         if self._archive is not None or self._compression is not None or (earlier and earlier.bytes >= self.size):
             earlier = None
         with _named(self.name):
-            for first, piece in _cut_at(self._packed(), (earlier.standing, earlier.bytes) if earlier else ()):
+            packed = self._ahead(self._packed())
+            for first, piece in _cut_at(packed, (earlier.standing, earlier.bytes) if earlier else ()):
                 if given_up is not None and given_up.is_set():
                     return ""
                 if earlier is not None and first == earlier.bytes and hasher.hexdigest() != earlier.content_hash:
@@ -187,6 +188,9 @@ class Source:
         """Return the same bytes, read ahead where they are many, and made sure of where they were hashed before."""
         if content_hash is not None and self._stored.can_change:
             packed = self._verified(packed, content_hash)
+        return self._ahead(packed)
+
+    def _ahead(self, packed: Iterator[bytes]) -> Iterator[bytes]:
         return _read_ahead(packed) if self.size >= LONG_BYTES else packed
 
     def _verified(self, packed: Iterator[bytes], content_hash: str) -> Iterator[bytes]:
@@ -222,7 +226,7 @@ def _cut_at(chunks: Iterable[bytes], places: Iterable[int]) -> Iterator[tuple[in
 
 
 def _read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield chunks, of which a thread reads and hashes the next one while the caller looks at this one."""
+    """Yield chunks, of which a thread reads, and verifies, the next one while the caller looks at this one."""
     from concurrent.futures import ThreadPoolExecutor  # imports logging
 
     with ThreadPoolExecutor(1, thread_name_prefix="trunkline-reader") as reader:
