@@ -108,11 +108,11 @@ def test_a_later_attempt_opens_what_an_earlier_one_sealed(database_url, tmp_path
     stage_block = pipeline._stage_block
     lost: list[int] = []
 
-    def lose_late(job, load, stage, reading, block, *rest):
-        if not lost and block.position >= 12:
+    def lose_late(job, load, stage, task, worked):
+        if not lost and task.block.position >= 12:
             lost.append(execute(database_url, SEALED)[0][0])
             raise DatabaseAwayError("the connection was lost")
-        stage_block(job, load, stage, reading, block, *rest)
+        stage_block(job, load, stage, task, worked)
 
     monkeypatch.setattr(pipeline, "_stage_block", lose_late)
     monkeypatch.setattr(runner, "retrying", partial(retrying, sleep=lambda _: None))
