@@ -53,8 +53,7 @@ def with_dask(file: str, layout_name: str, count: int, redis_url: str) -> tuple[
         framed = framed_source(source, load_layout(layout_name))
 
         def work(block: Block) -> int:
-            task = Task(source=source, block=block, identity=identity_of(block, framed.reading), reading=framed.reading)
-            return engine.work(task).typed.read
+            return engine.work(Task.of(source, block, framed.reading)).typed.read
 
         in_work = engine.at_once + BLOCKS_WAITING
         measured = _timed(lambda: sum(each(executor, work, framed.blocks, in_work=in_work, size=bytes_of)))

@@ -99,6 +99,11 @@ class Task:
     identity: str
     reading: Reading
 
+    @classmethod
+    def of(cls, source: Source, block: Block, reading: Reading) -> Task:
+        """Return the task for a block that is read like this."""
+        return cls(source=source, block=block, identity=identity_of(block, reading), reading=reading)
+
 
 class Engine(Protocol):
     """Works on blocks, several at a time."""

@@ -56,7 +56,6 @@ from trunkline.engine import (
     bytes_of,
     each,
     framed_source,
-    identity_of,
     read_again,
 )
 from trunkline.errors import DatabaseAwayError, DatabaseBusyError, RefusedError, TrunklineError
@@ -252,7 +251,7 @@ def _stage(connection: Connection, job: Job, load: OpenLoad, attempts: Attempts)
         return block, costs, proved
 
     def settle(block: Block) -> tuple[Costs, ClockProofs]:
-        task = Task(source=job.source, block=block, identity=identity_of(block, reading), reading=reading)
+        task = Task.of(job.source, block, reading)
         if _is_staged(block, task.identity, done.get(block.position)):
             if not job.layout.clocks:
                 return Costs(), ClockProofs()

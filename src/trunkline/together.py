@@ -34,7 +34,7 @@ from trunkline.books.writing import (
 )
 from trunkline.clock_proof import ClockProofs, prove_clocks
 from trunkline.database.errors import translated
-from trunkline.engine import FramedSource, Reading, Task, WorkedBlock, framed_source, identity_of
+from trunkline.engine import FramedSource, Reading, Task, WorkedBlock, framed_source
 from trunkline.errors import TrunklineError
 from trunkline.evidence import Evidence, Verdict, judge_source
 from trunkline.findings import Findings
@@ -235,11 +235,8 @@ def _cut(job: Job) -> _Cut | None:
         return None
     if len(blocks) > MOST_BLOCKS:
         return None
-    reading = framed.reading
-    tasks = (
-        Task(source=job.source, block=block, identity=identity_of(block, reading), reading=reading) for block in blocks
-    )
-    return _Cut(job=job, framed=framed, tasks=tuple(tasks))
+    tasks = tuple(Task.of(job.source, block, framed.reading) for block in blocks)
+    return _Cut(job=job, framed=framed, tasks=tasks)
 
 
 def _judged(cut: _Cut, blocks: Sequence[WorkedBlock]) -> _Worked | None:

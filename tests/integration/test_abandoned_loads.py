@@ -20,6 +20,10 @@ insert into trunkline.blocks (
 select load_id, position + 1, first_byte + bytes, bytes, first_line + lines, lines, 'x', 1, 1, 0, 0, totals
 from trunkline.blocks where load_id = %s
 """
+OWNED = """
+select count(*) from pg_locks
+where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
+"""
 STAGED = "select count(*) from pg_tables where schemaname = 'trunkline_staging'"
 
 
@@ -33,6 +37,8 @@ def left_behind(database_url, tmp_path):
             proxy.gate = lambda: CutAt(b"lock table", Trigger(times=1_000))
             (books,) = run_on(proxy.url, source, **settings)
         assert books.status == "failed"
+        while execute(database_url, OWNED) != [(0,)]:  # until the server has noticed that the connections were cut
+            pass
         return execute(database_url, "select max(id) from trunkline.loads where status = 'running'")[0][0]
 
     return leave
@@ -48,8 +54,7 @@ def without_waiting(monkeypatch):
 def owner_of(url, load_id):
     """Another run that works on a load, as far as the database knows."""
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        while not own_load(cursor, load_id):  # the server may not have noticed yet that the connections were cut
-            connection.commit()
+        assert own_load(cursor, load_id)
         yield
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.strict_csv import physical_lines
 from trunkline.blocks import Block, TextBlock, TypedBlock
 from trunkline.cache.port import CacheTally, NullCache
-from trunkline.engine import Reading, Task, identity_of, work_block, work_each
+from trunkline.engine import Reading, Task, work_block, work_each
 from trunkline.extraction import extract_block, extract_each
 from trunkline.framing.cutting import frame
 from trunkline.framing.dialect import ResolvedDialect
@@ -162,7 +162,7 @@ def test_each_block_has_its_own_place_in_the_cache():
     for each, header in zip(data, headers, strict=True):
         block = Block(position=0, first_byte=0, first_line=2, data=each, lines=each.count(b"\n"))
         reading = Reading(header=header, dialect=ResolvedDialect(), layout=REFERENCE)
-        tasks.append(Task(source=Mock(), block=block, identity=identity_of(block, reading), reading=reading))
+        tasks.append(Task.of(Mock(), block, reading))
     cache, other = Kept(), Kept()
     for kept in (cache, other):
         work_block(tasks[0].block, tasks[0].identity, tasks[0].reading, kept)
