@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg2 import sql
 
@@ -115,7 +115,52 @@ def test_ranges_are_compact(load, database_url):
     assert ranges(database_url) == [(1, 0, 299), (2, 300, 302), (2, 310, 310)]
 
 
-NOTED = "delete from trunkline.sequences returning restarts, first_number, last_number, first_at, last_at"
+BEGIN_LOAD = (
+    "insert into trunkline.loads (source, layout, layout_fingerprint, key_fingerprint, call_table, status, "
+    "program_version) values ('', '', '', '', '', 'running', '') returning id"
+)
+NOTED = "delete from trunkline.sequences returning load_id, restarts, first_number, last_number, first_at, last_at"
+
+
+class Numbered:
+    """Staged calls that have nothing but numbers: of loads, each a list of (minute, number)."""
+
+    def __init__(self, cursor, loads):
+        self.cursor = cursor
+        cursor.execute("create temp table calls (load_id bigint, n bigint, at timestamptz, source_line bigint)")
+        cursor.execute("create temp table aside (source_line bigint)")
+        self.load_ids = []
+        for load in loads:
+            cursor.execute(BEGIN_LOAD)
+            self.load_ids.append(cursor.fetchone()[0])
+            for minute, number in load:
+                at = minute * 60
+                cursor.execute(
+                    "insert into calls values (%s, %s, to_timestamp(%s), 1)", (self.load_ids[-1], number, at)
+                )
+
+    def noted(self, way, restarts, calls=sql.Identifier("calls")):  # noqa: B008 - names do not change
+        """Return what one of the queries notes."""
+        names = {
+            "number": sql.Identifier("n"),
+            "at": sql.SQL("s.at"),
+            "staged": calls,
+            "aside": sql.Identifier("aside"),
+        }
+        self.cursor.execute(query(way, **names), {"restarts": restarts, "disorder": DISORDER})
+        self.cursor.execute(NOTED)
+        return sorted(self.cursor.fetchall())
+
+    def noted_one_by_one(self, way, restarts):
+        """Return what it notes of each load by itself, one after the other."""
+        own = sql.SQL("(select * from calls where load_id = {})")
+        return [self.noted(way, restarts, own.format(sql.Literal(load_id))) for load_id in self.load_ids]
+
+
+def timed(numbers, pauses):
+    """Return numbers with their minutes, which never fall."""
+    minutes = [sum(pauses[: place + 1]) for place in range(len(numbers))]
+    return list(zip(minutes, numbers, strict=True))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -126,30 +171,35 @@ NOTED = "delete from trunkline.sequences returning restarts, first_number, last_
 )
 def test_the_quick_way_to_note_numbers_notes_what_the_other_does(database_url, numbers, pauses, restarts):
     """Where numbers rise with time, one sort finds the ranges that four would; elsewhere it finds none."""
-    minutes = [sum(pauses[: place + 1]) for place in range(len(numbers))]
-    names = {"number": sql.Identifier("n"), "at": sql.SQL("s.at"), "staged": sql.Identifier("calls")}
-    names["aside"] = sql.Identifier("aside")
-    found = []
+    calls = timed(numbers, pauses)
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("create temp table calls (n bigint, at timestamptz, source_line bigint)")
-        cursor.execute("create temp table aside (source_line bigint)")
-        cursor.execute(
-            "insert into trunkline.loads (source, layout, layout_fingerprint, key_fingerprint, call_table, status, "
-            "program_version) values ('', '', '', '', '', 'running', '') returning id"
-        )
-        ((load_id,),) = cursor.fetchall()
-        values = {"load_id": load_id, "restarts": restarts, "disorder": DISORDER}
-        for number, minute in zip(numbers, minutes, strict=True):
-            cursor.execute("insert into calls values (%s, to_timestamp(60 * %s), 1)", (number, minute))
-        for name in ("note_numbers_in_order", "note_numbers"):
-            cursor.execute(query(name, **names), values)
-            cursor.execute(NOTED)
-            found.append(sorted(cursor.fetchall()))
+        staged = Numbered(cursor, [calls])
+        quick, other = staged.noted("note_numbers_in_order", restarts), staged.noted("note_numbers", restarts)
 
-    there = sorted((minute, number) for number, minute in zip(numbers, minutes, strict=True) if number is not None)
+    there = sorted(call for call in calls if call[1] is not None)
     rises = all(before < after for (_, before), (_, after) in pairwise(there))
     begins_again = any(number == 0 for _, number in there[1:])
-    assert found[0] == (found[1] if rises and not begins_again else [])
+    assert quick == (other if rises and not begins_again else [])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    loads=st.lists(st.lists(st.integers(-1, 12), max_size=8), min_size=2, max_size=3),
+    pauses=st.lists(st.integers(0, 2), min_size=8, max_size=8),
+    restarts=st.booleans(),
+)
+@example(loads=[[5, 6], [9, 0]], pauses=[1] * 8, restarts=True)  # one of them begins again
+@example(loads=[[5, 6], [DISORDER + 8, DISORDER + 9]], pauses=[1] * 8, restarts=True)  # far from each other
+def test_numbers_of_loads_that_are_staged_together_are_each_load_s_own(database_url, loads, pauses, restarts):
+    """However their calls lie in time beside each other."""
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        staged = Numbered(cursor, [timed(numbers, pauses) for numbers in loads])
+        together = {way: staged.noted(way, restarts) for way in ("note_numbers", "note_numbers_in_order")}
+        apart = {way: staged.noted_one_by_one(way, restarts) for way in together}
+
+    all_quick = all(found for found, numbers in zip(apart["note_numbers_in_order"], loads, strict=True) if numbers)
+    assert together["note_numbers"] == list(chain.from_iterable(apart["note_numbers"]))
+    assert together["note_numbers_in_order"] == (together["note_numbers"] if all_quick else [])
 
 
 def test_a_record_that_is_there_already_is_not_repeated(load, found, database_url):

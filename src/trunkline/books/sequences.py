@@ -22,7 +22,6 @@ MOST_DIGITS = 18  # of a bigint, with room
 
 def note_numbers(
     cursor: Cursor,
-    load_id: int,
     rule: SequenceRule | None,
     *,
     staged: sql.Composable,
@@ -30,7 +29,8 @@ def note_numbers(
     event_time: str | None,
 ) -> None:
     """
-    Note the numbers of staged calls, in the publishing transaction; does nothing without a rule on a field.
+    Note the numbers of staged calls, of one load or of several, in the publishing transaction; does nothing without a
+    rule on a field.
 
     Call it when *aside* has all that is not loaded of *staged*, and before *staged* is moved.
     """
@@ -40,7 +40,7 @@ def note_numbers(
 
     at = sql.Identifier("s", event_time) if event_time else sql.SQL("null::timestamptz")
     names = {"number": sql.Identifier(rule.field), "at": at, "staged": staged, "aside": aside}
-    values = {"load_id": load_id, "restarts": rule.restarts, "disorder": DISORDER}
+    values = {"restarts": rule.restarts, "disorder": DISORDER}
     cursor.execute(query("note_numbers_in_order", **names), values)
     if not cursor.rowcount:
         cursor.execute(query("note_numbers", **names), values)

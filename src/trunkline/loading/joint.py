@@ -14,7 +14,6 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from psycopg2 import sql
 
 from trunkline.books.sequences import note_name, note_numbers
 from trunkline.books.settling import settle_read_again
@@ -138,30 +137,11 @@ def publish_joint(
         raise DatabaseBusyError("another run loaded the same")
     check_terms(cursor, table, terms, ())
     tables = {staged.start: staged for staged in staged_tables(cursor, owner.load_id)}
-    for load in loads:
-        _note_numbers(cursor, table, owner, load, tables, sequence)
+    for staged in tables.values():
+        aside = aside_table(owner.load_id)
+        note_numbers(cursor, sequence, staged=staged.identifier, aside=aside, event_time=table.event_time)
     relations = _place(cursor, table, owner, tables)
     _write_books(cursor, table, owner, loads, relations, sequence)
-
-
-def _note_numbers(
-    cursor: Cursor,
-    table: CallTable,
-    owner: OpenLoad,
-    load: JointLoad,
-    tables: Mapping[date | None, StagedTable],
-    sequence: SequenceRule | None,
-) -> None:
-    for start in load.starts:
-        own = sql.SQL("(select * from {} where load_id = {})")
-        note_numbers(
-            cursor,
-            load.load.load_id,
-            sequence,
-            staged=own.format(tables[start].identifier, sql.Literal(load.load.load_id)),
-            aside=aside_table(owner.load_id),
-            event_time=table.event_time,
-        )
 
 
 def _place(

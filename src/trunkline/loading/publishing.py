@@ -219,8 +219,7 @@ def _place(
     """Attach each staged table whose partition does not exist; merge the others.  Note the numbers of their calls."""
 
     def note(staged: StagedTable, calls: sql.Composable) -> None:
-        aside = aside_table(load.load_id)
-        note_numbers(cursor, load.load_id, sequence, staged=calls, aside=aside, event_time=table.event_time)
+        note_numbers(cursor, sequence, staged=calls, aside=aside_table(load.load_id), event_time=table.event_time)
 
     outcome = _Outcome()
     partitions = partitions_of(cursor, table)

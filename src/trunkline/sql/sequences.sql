@@ -1,57 +1,61 @@
 -- Numbers that switches count their files or records with: noted by loads, read back as ranges.
 
 -- name: note_numbers_in_order
--- Note the numbers of the staged calls that are loaded where they rise with time, as ranges without holes; nothing where
--- they do not, or where there are none.  One sort instead of the four of `note_numbers`, for what nearly all tables are.
+-- Note the numbers of the staged calls that are loaded, of each load for itself, where they rise with time, as ranges
+-- without holes; nothing where they do not, or where there are none.  One sort instead of the four of `note_numbers`, for
+-- what nearly all tables are.
 insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number, first_at, last_at)
 with numbered as (
-    select s.{number} as number, {at} as at
+    select s.load_id, s.{number} as number, {at} as at
     from {staged} s
     where s.{number} is not null
         and not exists (select from {aside} a where a.source_line = s.source_line)
 ),
 compared as materialized (
-    select number, at, lag(number) over in_time as before, number - row_number() over in_time as island
+    select load_id, number, at, lag(number) over in_time as before, number - row_number() over in_time as island
     from numbered
-    window in_time as (order by at, number)
+    window in_time as (partition by load_id order by at, number)
 )
-select %(load_id)s, '', %(restarts)s, min(number), max(number), min(at), max(at)
+select load_id, '', %(restarts)s, min(number), max(number), min(at), max(at)
 from compared
 where not exists (select from compared where number <= before or (number = 0 and before < 0))
-group by island
+group by load_id, island
 
 -- name: note_numbers
--- Note the numbers of the staged calls that are loaded, as ranges without holes.  A number that comes again begins a
--- range of its own; where the count restarts, so does a fall, and a number of an earlier call than the one before.
+-- Note the numbers of the staged calls that are loaded, of each load for itself, as ranges without holes.  A number that
+-- comes again begins a range of its own; where the count restarts, so does a fall, and a number of an earlier call than
+-- the one before.
 insert into trunkline.sequences (load_id, stream, restarts, first_number, last_number, first_at, last_at)
 with numbered as (
-    select s.{number} as number, {at} as at
+    select s.load_id, s.{number} as number, {at} as at
     from {staged} s
     where s.{number} is not null
         and not exists (select from {aside} a where a.source_line = s.source_line)
 ),
 compared as (
-    select number, at, lag(number) over (order by at, number) as before from numbered
+    select load_id, number, at, lag(number) over (partition by load_id order by at, number) as before from numbered
 ),
 counted as (
-    select number, at,
+    select load_id, number, at,
         count(*) filter (where %(restarts)s and (number = 0 or before - number > %(disorder)s))
-            over (order by at, number rows unbounded preceding) as run
+            over (partition by load_id order by at, number rows unbounded preceding) as run
     from compared
 ),
 repeated as (
-    select number, at, run, row_number() over (partition by run, number order by at) as nth,
-        lag(at) over (partition by run order by number, at) as at_before
+    select load_id, number, at, run, row_number() over (partition by load_id, run, number order by at) as nth,
+        lag(at) over (partition by load_id, run order by number, at) as at_before
     from counted
 ),
 ranged as (
-    select number, at, run, nth, number - row_number() over (partition by run, nth order by number) as island,
-        count(*) filter (where %(restarts)s and at < at_before) over (partition by run, nth order by number) as back
+    select load_id, number, at, run, nth,
+        number - row_number() over (partition by load_id, run, nth order by number) as island,
+        count(*) filter (where %(restarts)s and at < at_before)
+            over (partition by load_id, run, nth order by number) as back
     from repeated
 )
-select %(load_id)s, '', %(restarts)s, min(number), max(number), min(at), max(at)
+select load_id, '', %(restarts)s, min(number), max(number), min(at), max(at)
 from ranged
-group by run, nth, island, back
+group by load_id, run, nth, island, back
 
 -- name: forget_replaced
 -- Take the numbers of calls that staged calls replace out of the ranges of the loads that brought them.
