@@ -10,6 +10,7 @@ from trunkline.detect.first_rows import read_first_rows
 from trunkline.detect.recognition import ENOUGH, choose_layout, chosen, judge_layout, layout_of, rank_layouts
 from trunkline.errors import LayoutError, RefusedError
 from trunkline.layout.files import builtin_layouts, load_layout, parse_layout
+from trunkline.layout.model import Dialect
 
 REFERENCE = Path("examples/customer_call_logs.csv").read_bytes()
 HEADERLESS = """
@@ -150,3 +151,34 @@ def test_the_first_rows_leave_out_what_is_cut_or_damaged():
     assert first.rows == (("a", "b"), ("1", "2"), ("3", "4"))
     assert first.width == 2
     assert first.behind_header(1) == (("1", "2"), ("3", "4"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"blank_after": False}, {"blank_after": True}),
+        ({"quote": '"'}, {"quote": "'"}),
+        ({"escape": "double"}, {"escape": "backslash"}),
+        ({"delimiter": ","}, {"delimiter": ";"}),
+    ],
+)
+def test_the_same_first_lines_are_split_as_each_dialect_says(one, other):
+    """What was split for one layout is taken again for those alone that split alike."""
+    sample = b"""a, "b;c"\n1, '2\\"'\n'3', 4\n"""
+    known = {"delimiter": ",", "quote": '"', "escape": "double", "blank_after": False}
+    first = [read_first_rows(sample, Dialect(**known | stated)).rows for stated in (one, other, one)]
+
+    assert first[0] == first[2] != first[1]
+
+
+def test_what_cannot_be_it_is_not_judged_to_the_end():
+    """Then only that it is below what was asked is sure; what is not below is judged as ever."""
+    rows = [("+254", "31/01/2022 10:00:00", "12"), ("+254", "31/01/2022 10:00:00", "x"), ("+254", "never", "x")]
+    whole = judge_layout(switch(), rows)
+
+    assert whole.confidence == pytest.approx(1 / 3, abs=0.001)
+    assert judge_layout(switch(), rows, least=0.3) == whole
+    assert judge_layout(switch(), rows, least=0.5) == whole  # the last of its fields told
+    early = judge_layout(switch(), rows, least=0.9)
+    assert whole.confidence < early.confidence < 0.9
+    assert "duration_s" not in " ".join(early.reasons)

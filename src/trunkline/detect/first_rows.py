@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from trunkline.framing.dialect import ResolvedDialect, resolve_dialect, sample_lines
-from trunkline.framing.records import Damage, split_record
+from trunkline.framing.records import Damage, sampled_fields
 
 if TYPE_CHECKING:
     from trunkline.framing.dialect import WantedDialect
@@ -56,11 +55,7 @@ def read_first_rows(sample: bytes, wanted: WantedDialect | None = None) -> First
     """
     dialect = resolve_dialect(sample, wanted)
     lines = sample_lines(sample, dialect.encoding)[dialect.skip_lines :]
-    split = (split_record(line, dialect) for line in lines[:MOST_ROWS] if line.strip() and not dialect.is_aside(line))
-    return FirstRows(
-        dialect=dialect, rows=tuple(_decoded(fields) for fields in split if not isinstance(fields, Damage))
-    )
-
-
-def _decoded(fields: Sequence[bytes]) -> Row:
-    return tuple(field.decode("utf-8", "replace") for field in fields)
+    records = [line for line in lines[:MOST_ROWS] if line.strip() and not dialect.is_aside(line)]
+    grammar = dialect.grammar
+    split = (sampled_fields(record, grammar) for record in records)
+    return FirstRows(dialect=dialect, rows=tuple(row for row in split if not isinstance(row, Damage)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,7 +65,7 @@ def layout_of(sample: bytes, encoding: str | None = None) -> Layout:
     if not sample.strip():
         raise RefusedError("is empty, expected at least one record")
     rows: FirstOf = {}
-    ranked = rank_layouts(sample, read_in(encoding, _that_may_fit(sample, encoding, rows)), rows)
+    ranked = rank_layouts(sample, read_in(encoding, _that_may_fit(sample, encoding, rows)), rows, least=ENOUGH)
     if not any(candidate.confidence >= ENOUGH for candidate in ranked):  # then a message names the closest of all
         ranked = rank_layouts(sample, read_in(encoding, builtin_layouts()), rows)
     layout = chosen(ranked).layout
@@ -94,18 +94,21 @@ def read_in(encoding: str | None, layouts: Sequence[Layout]) -> list[Layout]:
     return [layout.with_overrides(encoding=encoding) for layout in layouts]
 
 
-def rank_layouts(sample: bytes, layouts: Sequence[Layout], rows: FirstOf | None = None) -> list[Candidate]:
+def rank_layouts(
+    sample: bytes, layouts: Sequence[Layout], rows: FirstOf | None = None, *, least: float = 0
+) -> list[Candidate]:
     """
     Return how well each layout fits a source, the best first.  Each reads the sample in its own dialect.
 
     Args:
         rows: What was read of the sample already; what is read now is added.
+        least: See `judge_layout`.
 
     Raises:
         SourceError: If the sample is no text.
     """
     first: FirstOf = {} if rows is None else rows
-    return _ranked(judge_layout(layout, _rows_in(layout.dialect, sample, first)) for layout in layouts)
+    return _ranked(judge_layout(layout, _rows_in(layout.dialect, sample, first), least=least) for layout in layouts)
 
 
 def chosen(ranked: Sequence[Candidate]) -> Choice:
@@ -127,12 +130,20 @@ def chosen(ranked: Sequence[Candidate]) -> Choice:
     return fitting[0]
 
 
-def judge_layout(layout: Layout, rows: Sequence[Row]) -> Candidate:
-    """Return how well *layout* fits first records, which begin with its header if it has one."""
+def judge_layout(layout: Layout, rows: Sequence[Row], *, least: float = 0) -> Candidate:
+    """
+    Return how well *layout* fits first records, which begin with its header if it has one.
+
+    Args:
+        layout: The layout.
+        rows: Fields of the first records.
+        least: A layout that cannot reach this confidence is not judged to the end: it has some confidence below this
+            one, and not all reasons.
+    """
     if not rows:
         return Candidate(layout=layout, confidence=0, reasons=("there are no records",))
     if layout.dialect.header is False:
-        return _judge_positions(layout, rows)
+        return _judge_positions(layout, rows, least)
     return _judge_names(layout, rows)
 
 
@@ -193,7 +204,7 @@ def _judge_names(layout: Layout, rows: Sequence[Row]) -> Candidate:
     )
 
 
-def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
+def _judge_positions(layout: Layout, rows: Sequence[Row], least: float) -> Candidate:
     needed, most = least_and_most(layout)
     wide = f"{needed} or more" if layout.extra == "keep" else f"{needed} to {most}" if needed < most else f"{most}"
     there = [row for row in rows if needed <= len(row) and (len(row) <= most or layout.extra == "keep")]
@@ -206,7 +217,7 @@ def _judge_positions(layout: Layout, rows: Sequence[Row]) -> Candidate:
     if layout.extends is not None and _has_header(rows):
         reason = f"the first line is a header, as {layout.extends} has one"
         return Candidate(layout=layout, confidence=0, reasons=(reason,))
-    share, told = _fitting(layout, [(places[len(row)], row) for row in there])
+    share, told = _fitting(layout, [(places[len(row)], row) for row in there], least=least)
     reasons = (f"{len(there)} of {len(rows)} records have {wide} columns", *told)
     return Candidate(layout=layout, confidence=round(len(there) / len(rows) * share, 3), reasons=reasons)
 
@@ -217,21 +228,25 @@ def _has_header(rows: Sequence[Row]) -> bool:
     return has_header(rows)
 
 
-def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]]) -> tuple[float, list[str]]:
-    """Return the share of records all of whose values look right, and which fields do not; no records: 1."""
+def _fitting(layout: Layout, rows: Sequence[tuple[Places, Row]], *, least: float = 0) -> tuple[float, list[str]]:
+    """
+    Return the share of records all of whose values look right, and which fields do not; no records: 1.
+
+    Once it is below *least* no further field is looked at.
+    """
     calls = [(places, row) for places, row in rows if not _is_skipped(layout, places, row)]
     if not calls:
         return 1.0, []
-    bad = dict.fromkeys((field.name for field in layout.fields), 0)
-    good = 0
-    for places, row in calls:
-        wrong = [field.name for field in layout.fields if not _looks_right(layout, field, places, row)]
-        good += not wrong
-        for name in wrong:
-            bad[name] += 1
-    told = [f"{name} looks wrong in {count} of {len(calls)} records" for name, count in bad.items() if count]
+    told, bad, share = [], set[int](), 1.0
+    for field in layout.fields:
+        if share < least:
+            break
+        if wrong := _looking_wrong(layout, field, calls):
+            told.append(f"{field.name} looks wrong in {len(wrong)} of {len(calls)} records")
+            bad |= wrong
+            share = (len(calls) - len(bad)) / len(calls)
     more = [f"and so do {len(told) - _TOLD} more fields"] if len(told) > _TOLD else []
-    return good / len(calls), [*told[:_TOLD], *more]
+    return share, [*told[:_TOLD], *more]
 
 
 def _is_no_call(layout: Layout, places: Places, row: Row) -> bool:
@@ -251,9 +266,16 @@ def _is_skipped(layout: Layout, places: Places, row: Row) -> bool:
     return False
 
 
-def _looks_right(layout: Layout, field: AnyField, places: Places, row: Row) -> bool:
-    texts = [_text(column, places, row) for column in field.columns_read]
+def _looking_wrong(layout: Layout, field: AnyField, calls: Sequence[tuple[Places, Row]]) -> set[int]:
+    """Return which of some records have a value in a field that does not look like one."""
     nulls = layout.nulls_of(field)
+    by_column = [[_text(column, places, row) for places, row in calls] for column in field.columns_read]
+    values = list(zip(*by_column, strict=True))
+    looks_right = {texts: _looks_right(field, texts, nulls) for texts in set(values)}  # many values come again
+    return {number for number, texts in enumerate(values) if not looks_right[texts]}
+
+
+def _looks_right(field: AnyField, texts: Sequence[str | None], nulls: Container[str]) -> bool:
     if field.trim:
         texts = [None if text is None else text.strip(" \t") for text in texts]
     if all(text is None or text in nulls for text in texts):

@@ -204,7 +204,7 @@ def _microseconds(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)  # all there are: where a zone is disproved each of them is asked
 def zone_rules(name: str) -> ZoneInfo:
     """
     Return the rules of a zone, from the tzdata package.

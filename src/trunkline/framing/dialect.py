@@ -98,6 +98,13 @@ class ResolvedDialect:
         return self.not_records != "" and _pattern(self.not_records).fullmatch(line) is not None
 
     @property
+    def grammar(self) -> ResolvedDialect:
+        """Nothing but what says how a record is split into fields: the same for all dialects that split alike."""
+        return ResolvedDialect(
+            delimiter=self.delimiter, quote=self.quote, escape=self.escape, blank_after=self.blank_after
+        )
+
+    @property
     def wide(self) -> bool:
         """
         Whether the source is transcoded to UTF-8 before framing.

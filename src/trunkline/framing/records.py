@@ -60,11 +60,24 @@ def split_record(record: bytes, dialect: ResolvedDialect) -> list[bytes] | Damag
             position += 1
 
 
+@lru_cache(maxsize=2048)
+def sampled_fields(record: bytes, grammar: ResolvedDialect) -> tuple[str, ...] | Damage:
+    """
+    Return what `split_record` does as text, of the first lines of a source, which one layout after the other asks for.
+
+    Args:
+        record: The record without its line end.
+        grammar: What a dialect has as `grammar`, so that those that split alike ask for the same.
+    """
+    fields = split_record(record, grammar)
+    return fields if isinstance(fields, Damage) else tuple([field.decode("utf-8", "replace") for field in fields])
+
+
 def width_of(record: bytes, delimiter: bytes, quote: bytes, dialect: ResolvedDialect) -> int:
     """Return how many fields `split_record` finds, 0 where it finds damage; the marks are those of *dialect*."""
     if is_plain(record, quote, dialect.escape) and not dialect.blank_after:
         return record.count(delimiter) + 1
-    fields = split_record(record, dialect)
+    fields = sampled_fields(record, dialect.grammar)
     return 0 if isinstance(fields, Damage) else len(fields)
 
 
