@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from trunkline.errors import SourceError
 from trunkline.framing.borders import BlockSizes
 from trunkline.framing.cutting import EarlierBlock, block_identity, frame, frame_rest
 from trunkline.framing.dialect import ResolvedDialect
-from trunkline.framing.records import split_lines
+from trunkline.framing.records import Damage, split_lines, split_record
 from trunkline.framing.scanning import Outcome, scan
 from trunkline.sample.writer import write_sample
 
@@ -169,6 +170,33 @@ def test_an_end_that_what_follows_makes_another_is_looked_for_again(dialect, fol
     framed = frame([first.data + following], dialect, earlier={0: known})
 
     assert [block.data for block in framed.blocks] == [first.data + following]
+
+
+few_fields = st.lists(
+    st.sampled_from([b"a", b"", b'"a,b"', b'"', b" ", b"\\,", b"#", b'"a""b"']), min_size=1, max_size=3
+)
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        HEADERLESS,
+        replace(HEADERLESS, blank_after=True),
+        replace(HEADERLESS, escape="backslash"),
+        replace(HEADERLESS, not_records="#.*"),
+        replace(HEADERLESS, stray_quotes="keep"),
+    ],
+    ids=["usual", "blank after", "backslash", "asides", "stray quotes"],
+)
+@given(records=st.lists(few_fields, min_size=1, max_size=6))
+def test_without_a_header_there_are_as_many_columns_as_most_records_have(dialect, records):
+    """As it is found by splitting one line after the other."""
+    lines = [b",".join(record) for record in records]
+    split = [split_record(line, dialect) for line in lines if line and not dialect.is_aside(line)]
+    widths = Counter(len(fields) for fields in split if not isinstance(fields, Damage))
+    expected = widths.most_common(1)[0][0] if widths else min(len(split), 1)
+
+    assert len(frame([b"\n".join(lines)], dialect).header) == expected
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ not pass could not have been chosen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from trunkline.layout.header_match import aliases_of, fold_name
@@ -65,5 +66,10 @@ def least_and_most(layout: Layout) -> tuple[int, int]:
 
 
 def _has_all(names: Sequence[Sequence[str]], row: Row) -> bool:
-    found = {fold_name(text) for text in row}
+    found = _folded(row)
     return all(not found.isdisjoint(each) for each in names)
+
+
+@lru_cache(maxsize=256)  # the first rows of a source in a few dialects: each outline asks for them
+def _folded(row: Row) -> frozenset[str]:
+    return frozenset(map(fold_name, row))

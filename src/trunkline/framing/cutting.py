@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -370,9 +370,18 @@ def _count_columns(sample: bytes, dialect: ResolvedDialect) -> tuple[str, ...]:
     lines = split_lines(sample)
     if len(lines) > 1 and len(sample) == SAMPLE_BYTES:
         lines.pop()
-    widths = Counter(_record_widths(lines, dialect))
+    widths = Counter(_record_widths(lines, dialect) if dialect.multiline else _line_widths(lines, dialect))
     width = widths.most_common(1)[0][0] if widths else int(any(line and not dialect.is_aside(line) for line in lines))
     return tuple(str(number) for number in range(1, width + 1))
+
+
+def _line_widths(lines: Sequence[bytes], dialect: ResolvedDialect) -> list[int]:
+    """Return the width of each of *lines* that is a record, where a record is a line."""
+    from trunkline.framing.scanning import Outcome, scan
+
+    found = scan(b"\n".join(lines), dialect, 0)  # all have too many, but for those that are damaged
+    widths: list[int] = found.widths[found.outcomes == Outcome.TOO_MANY_FIELDS].tolist()
+    return widths
 
 
 def _record_widths(lines: Iterable[bytes], dialect: ResolvedDialect) -> Iterator[int]:

@@ -93,6 +93,7 @@ class _Grammar:
         d, q = re.escape(delimiter.encode()), re.escape(quote.encode())
         end = rb"(?P<end>" + d + rb"|\Z)"
         self.opened: re.Pattern[bytes] | None = None
+        self._quotes = bool(quote)
         self._written, self._meant = b"", b""
         self._escaped: re.Pattern[bytes] | None = None
         if escape == "backslash":
@@ -118,12 +119,13 @@ class _Grammar:
 
     def value(self, match: re.Match[bytes]) -> bytes:
         """Return what the field that *match* found means."""
-        groups = match.groupdict()
-        quoted = groups.get("quoted")
-        text: bytes = groups["plain"] if quoted is None else quoted
+        text: bytes | None = match["quoted"] if self._quotes else None
+        is_quoted = text is not None
+        if text is None:
+            text = match["plain"]
         if self._escaped is not None:
             return self._escaped.sub(rb"\1", text)
-        if quoted is not None and self._written:
+        if is_quoted and self._written:
             return text.replace(self._written, self._meant)
         return text
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from trunkline.framing.records import is_plain, width_of
@@ -141,11 +142,11 @@ def _with_quote(
         if mark not in text or not _may_speak(mark, lines, first.good):
             continue
         other = _Reading.of(lines, plain, delimiter, quote, escape)
-        around = other.lines_with_quotes_around(lines)
-        most = 2 * around >= len(lines) and around > first.lines_with_quotes_around(lines)
+        around = other.lines_with_quotes_around()
+        most = 2 * around >= len(lines) and around > first.lines_with_quotes_around()
         gained = sum(mark in line for line, good, was in zip(lines, other.good, first.good, strict=True) if good > was)
         broken = sum(was > good for good, was in zip(other.good, first.good, strict=True))
-        if most or gained > broken + first.quoted(lines):
+        if most or gained > broken + first.quoted():
             return other
     return first
 
@@ -156,35 +157,37 @@ def _may_speak(mark: bytes, lines: Sequence[bytes], good: Sequence[bool]) -> boo
     return 2 * sum(marked) >= len(lines) or any(there and not was for there, was in zip(marked, good, strict=True))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """
-    Lines as a dialect reads them.
+    """Lines as a dialect reads them; read only where it has a rival, which takes as long as all else that is done."""
 
-    Attributes:
-        usual: The width that most lines have, of those above one; 0 if there is none.
-        good: Whether each line is a record of that width.
-    """
-
+    lines: Sequence[bytes]
     dialect: ResolvedDialect
-    usual: int
-    good: tuple[bool, ...]
 
     @classmethod
     def of(cls, lines: Sequence[bytes], plain: ResolvedDialect, delimiter: str, quote: str, escape: Escape) -> _Reading:
-        dialect = replace(plain, delimiter=delimiter, quote=quote, escape=escape)
-        marks = delimiter.encode(), quote.encode()
-        text = b"\n".join(lines)
-        if marks[0] not in text:  # no width above one
-            return cls(dialect=dialect, usual=0, good=(False,) * len(lines))
-        if is_plain(text, marks[1], escape) and not dialect.blank_after:
-            widths = [line.count(marks[0]) + 1 for line in lines]
-        else:
-            widths = [width_of(line, *marks, dialect) for line in lines]
-        counts = Counter(width for width in widths if width > 1)
-        usual = max(counts, key=lambda width: (counts[width], width), default=0)
-        good = tuple(width == usual > 0 for width in widths)
-        return cls(dialect=dialect, usual=usual, good=good)
+        return cls(lines=lines, dialect=replace(plain, delimiter=delimiter, quote=quote, escape=escape))
+
+    @cached_property
+    def _widths(self) -> list[int]:
+        marks = self.delimiter.encode(), self.quote.encode()
+        text = b"\n".join(self.lines)
+        if marks[0] not in text:
+            return [1] * len(self.lines)
+        if is_plain(text, marks[1], self.dialect.escape) and not self.dialect.blank_after:
+            return [line.count(marks[0]) + 1 for line in self.lines]
+        return [width_of(line, *marks, self.dialect) for line in self.lines]
+
+    @cached_property
+    def usual(self) -> int:
+        """The width that most lines have, of those above one; 0 if there is none."""
+        counts = Counter(width for width in self._widths if width > 1)
+        return max(counts, key=lambda width: (counts[width], width), default=0)
+
+    @cached_property
+    def good(self) -> tuple[bool, ...]:
+        """Whether each line is a record of the usual width."""
+        return tuple(width == self.usual > 0 for width in self._widths)
 
     @property
     def delimiter(self) -> str:
@@ -210,15 +213,15 @@ class _Reading:
             share * (self.usual - 1),
         )
 
-    def quoted(self, lines: Sequence[bytes]) -> int:
+    def quoted(self) -> int:
         """Return how many good records have quotes."""
         mark = self.quote.encode()
-        return sum(good and mark in line for line, good in zip(lines, self.good, strict=True))
+        return sum(good and mark in line for line, good in zip(self.lines, self.good, strict=True))
 
-    def lines_with_quotes_around(self, lines: Sequence[bytes]) -> int:
+    def lines_with_quotes_around(self) -> int:
         """Return how many lines have a quote where a field begins and one where it or a later one ends."""
         delimiter, mark = self.delimiter.encode(), self.quote.encode()
-        return sum(mark in line and _has_quotes_around(line.split(delimiter), mark) for line in lines)
+        return sum(mark in line and _has_quotes_around(line.split(delimiter), mark) for line in self.lines)
 
     def explains(self, other: _Reading) -> bool:
         """Return whether this reading has enough good records more than *other*, and every good one of it."""
