@@ -23,7 +23,7 @@ from trunkline.framing.cutting import SourceForm, block_identity, frame
 from trunkline.framing.dialect import ResolvedDialect
 from trunkline.framing.loose import split_loosely
 from trunkline.framing.records import Damage, split_record, width_of
-from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, is_plain, scan
+from trunkline.framing.scanning import MAX_RECORD_BYTES, Outcome, Scan, bounds_in, is_plain, scan, without_blanks
 from trunkline.layout.files import Layout, load_layout
 from trunkline.layout.header_search import dialect_of
 from trunkline.sources.source import Source, open_source
@@ -279,6 +279,8 @@ def _read_fast(data: bytes, width: int, dialect: ResolvedDialect) -> pa.RecordBa
     quote = dialect.quote or _unused_byte(data)
     if quote is None or width > _MAX_FAST_COLUMNS:
         return None
+    if dialect.blank_after:
+        data = without_blanks(data, dialect)
     if dialect.block_encoding != "utf-8" and not data.isascii():
         data = data.decode(dialect.block_encoding).encode()
     if not data.endswith((b"\n", b"\r")):

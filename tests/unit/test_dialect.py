@@ -200,6 +200,7 @@ def test_utf16_without_a_mark_is_not_guessed(codec):
         ({"encoding": "rot13"}, "found dialect.encoding 'rot13', expected"),
         ({"delimiter": '"'}, "expected different characters"),
         ({"delimiter": "\\", "escape": "backslash"}, "expected different characters"),
+        ({"delimiter": " ", "blank_after": True}, "blank is delimiter or quote"),
     ],
 )
 def test_dialects_that_cannot_be_are_refused(wanted, problem):

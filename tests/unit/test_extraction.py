@@ -16,6 +16,7 @@ from trunkline.cache.port import NullCache
 from trunkline.extraction import extract, extract_block, extract_blocks
 from trunkline.framing.cutting import frame
 from trunkline.framing.dialect import ResolvedDialect
+from trunkline.framing.records import Damage, split_record
 from trunkline.framing.scanning import MAX_RECORD_BYTES
 from trunkline.layout.files import parse_layout
 
@@ -163,6 +164,36 @@ def test_backslash_escapes_are_read():
 
     assert rows_of(text) == [("a", "b"), ('x"y', "c"), ("d", "e")]
     assert text.lines.tolist() == [0, 1, 2]
+
+
+few_fields = st.lists(
+    st.sampled_from([b"a", b"", b'""', b'"a, b"', b'"a ""b"""', b" x", b'" y"', b'"', b' "z"']), min_size=1, max_size=3
+)
+
+
+@given(records=st.lists(st.tuples(few_fields, st.sampled_from([b", ", b", ", b",", b",  "])), min_size=1, max_size=6))
+@example(records=[([b'"a, b"', b'"c"'], b", "), ([b"d", b'"e"'], b", ")])
+@example(records=[([b"a", b"b"], b",  "), ([b"c", b""], b", ")])
+def test_a_blank_after_a_delimiter_is_no_data(records):
+    """Whole blocks read as their records do one by one, be some of them damaged or not."""
+    lines = [between.join(record) for record, between in records]
+    dialect = ResolvedDialect(blank_after=True)
+    split = [split_record(line, dialect) for line in lines]
+    good = [fields for fields in split if not isinstance(fields, Damage) and len(fields) == 2]
+
+    text = text_of(b"\n".join(lines) + b"\n", blank_after=True)
+
+    assert rows_of(text) == [tuple(field.decode() for field in fields) for fields in good]
+    assert text.read == sum(line != b"" for line in lines)
+
+
+def test_blanks_after_delimiters_take_no_record_by_itself(monkeypatch):
+    """FreeSWITCH writes one into each record, and they come in millions."""
+    monkeypatch.setattr("trunkline.framing.scanning.split_record", None)
+    monkeypatch.setattr("trunkline.extraction.split_record", None)
+    damaged = b'"a", "b"\n"c", "d\n"e, f","g"\n'
+
+    assert rows_of(text_of(damaged, blank_after=True)) == [("a", "b"), ("e, f", "g")]
 
 
 def test_multiline_records_are_read():

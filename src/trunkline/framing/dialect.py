@@ -257,6 +257,8 @@ def _check(dialect: ResolvedDialect) -> None:
             f"found dialect.delimiter {dialect.delimiter!r}, quote {dialect.quote!r}, escape {dialect.escape!r}, "
             "expected different characters"
         )
+    if dialect.blank_after and " " in used:
+        raise LayoutError("found dialect.blank_after where a blank is delimiter or quote, expected other characters")
     if dialect.header and dialect.header_lines < 1:
         raise LayoutError(
             f"found dialect.header_lines {dialect.header_lines}, expected at least 1", hint="or state header = false"

@@ -21,7 +21,7 @@ Places = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
-_LF, _CR, _BACKSLASH = 10, 13, 92
+_LF, _CR, _BLANK, _BACKSLASH = 10, 13, 32, 92
 
 MAX_RECORD_BYTES = 1024 * 1024  # no call needs more; Arrow's CSV reader, too, refuses lines near its own 1 MiB blocks
 _MAX_FAST_BYTES = 256 * 1024  # well below that
@@ -95,7 +95,7 @@ def scan(data: bytes, dialect: ResolvedDialect, width: int) -> Scan:
     outcomes[widths < width] = Outcome.TOO_FEW_FIELDS
     outcomes[bad_quote] = Outcome.BAD_QUOTE
     slow = (marks.ends - marks.starts) > _MAX_FAST_BYTES
-    if dialect.escape == "backslash" or dialect.blank_after:
+    if dialect.escape == "backslash":
         _judge_one_by_one(data, dialect, width, marks, outcomes, widths, slow)
     if dialect.stray_quotes == "keep":
         _keep_stray_quotes(data, dialect, width, marks, outcomes, widths, slow)
@@ -121,7 +121,7 @@ def is_plain(data: bytes, dialect: ResolvedDialect) -> bool:
     decoded, and no line near the greatest length.  A reader that counts fields and lines needs no `scan` then.  False
     does not mean the contrary.
     """
-    if dialect.blank_after or dialect.escape == "backslash":
+    if dialect.escape == "backslash":
         return False
     if b"\0" in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return False
@@ -148,7 +148,29 @@ def _lines_of_whole_fields(dialect: ResolvedDialect) -> str:
     delimiter, quote = (rf"\x{ord(mark):02x}" for mark in (dialect.delimiter, dialect.quote))
     doubled = f"|{quote}{quote}" if dialect.escape == "double" else ""
     field = rf"(?:{quote}(?:[^{quote}\n]{doubled})*{quote}|[^{quote}{delimiter}\n]*)"
-    return rf"\A(?:{field}(?:{delimiter}|\r?\n))*{field}\z"
+    blank = " ?" if dialect.blank_after else ""
+    return rf"\A(?:{field}(?:{delimiter}{blank}|\r?\n))*{field}\z"
+
+
+def without_blanks(data: bytes, dialect: ResolvedDialect) -> bytes:
+    """
+    Return good lines without the blank that belongs to a delimiter, so that a reader that knows of none reads the same.
+
+    Args:
+        data: Lines that the scan finds good, or of which `is_plain` is true.
+        dialect: One with `blank_after`.
+    """
+    delimiter = dialect.delimiter.encode()
+    if delimiter + b" " not in data:
+        return data
+    if not (dialect.quote and dialect.quote.encode() in data):
+        return data.replace(delimiter + b" ", delimiter)
+    seen = np.frombuffer(data, dtype=np.uint8)
+    blanks = np.flatnonzero((seen[:-1] == delimiter[0]) & (seen[1:] == _BLANK)) + 1
+    quotes = np.flatnonzero(seen == ord(dialect.quote))
+    kept = np.ones(len(seen), dtype=np.bool_)
+    kept[blanks[np.searchsorted(quotes, blanks) % 2 == 0]] = False  # what follows as many quotes is not inside of any
+    return seen[kept].tobytes()
 
 
 def line_bounds(data: bytes) -> tuple[Places, Places]:
@@ -262,6 +284,9 @@ def _misplaced(seen: Bytes, quotes: Places, dialect: ResolvedDialect) -> Places:
     """Return the quotes that open after, or close before, anything but a delimiter, a line end or their like."""
     opening, closing = quotes[0::2], quotes[1::2]
     fine_before = _may_touch_quotes(seen[opening - 1], dialect)
+    if dialect.blank_after:
+        blank = (seen[opening - 1] == _BLANK) & (seen[opening - 2] == ord(dialect.delimiter)) & (opening > 1)
+        fine_before |= blank
     fine_after = _may_touch_quotes(seen[np.minimum(closing + 1, len(seen) - 1)], dialect)
     if len(quotes):
         fine_before[0] |= opening[0] == 0
@@ -317,9 +342,8 @@ def _judge_one_by_one(
     widths: npt.NDArray[np.int32],
     slow: Mask,
 ) -> None:
-    """Judge lines by themselves where what a quote means depends on what is before it: a backslash, or a blank."""
-    marked = ord(dialect.delimiter) if dialect.blank_after else _BACKSLASH
-    for line in np.unique(_lines_of(marks.starts, np.flatnonzero(marks.bytes == marked))).tolist():
+    """Judge lines by themselves where a backslash says what the byte after it means."""
+    for line in np.unique(_lines_of(marks.starts, np.flatnonzero(marks.bytes == _BACKSLASH))).tolist():
         fields = split_record(data[marks.starts[line] : marks.ends[line]], dialect)
         slow[line] = True
         if isinstance(fields, Damage):
