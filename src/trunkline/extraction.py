@@ -325,7 +325,7 @@ def _numbers(width: int) -> list[str]:
 
 def _read_slow(data: bytes, scanned: Scan, lines: np.ndarray, dialect: ResolvedDialect, width: int) -> pa.RecordBatch:
     """Return the fields of good records, one record at a time, for those that pandas may misread."""
-    rows = []
+    rows, encoding = [], dialect.block_encoding
     for line in lines.tolist():
         record = data[scanned.starts[line] : scanned.ends[line]]
         fields: list[bytes] | Damage | None = split_record(record, dialect)
@@ -333,7 +333,7 @@ def _read_slow(data: bytes, scanned: Scan, lines: np.ndarray, dialect: ResolvedD
             fields = split_loosely(record, dialect, width)
         if fields is None or isinstance(fields, Damage):  # the scan says they are good, so this cannot be
             raise TypeError(fields)
-        rows.append([field.decode(dialect.block_encoding) for field in fields])
+        rows.append([field.decode(encoding) for field in fields])
     columns = [pa.array([row[column] for row in rows], pa.string()) for column in range(width)]
     return pa.RecordBatch.from_arrays(columns, names=_numbers(width))
 

@@ -166,25 +166,53 @@ def test_backslash_escapes_are_read():
     assert text.lines.tolist() == [0, 1, 2]
 
 
-few_fields = st.lists(
-    st.sampled_from([b"a", b"", b'""', b'"a, b"', b'"a ""b"""', b" x", b'" y"', b'"', b' "z"']), min_size=1, max_size=3
-)
-
-
-@given(records=st.lists(st.tuples(few_fields, st.sampled_from([b", ", b", ", b",", b",  "])), min_size=1, max_size=6))
-@example(records=[([b'"a, b"', b'"c"'], b", "), ([b"d", b'"e"'], b", ")])
-@example(records=[([b"a", b"b"], b",  "), ([b"c", b""], b", ")])
-def test_a_blank_after_a_delimiter_is_no_data(records):
-    """Whole blocks read as their records do one by one, be some of them damaged or not."""
-    lines = [between.join(record) for record, between in records]
-    dialect = ResolvedDialect(blank_after=True)
-    split = [split_record(line, dialect) for line in lines]
+def check_read_one_by_one(lines: list[bytes], **dialect) -> None:
+    """Assert that whole blocks read as their records do one by one, be some of them damaged or not."""
+    split = [split_record(line, ResolvedDialect(**dialect)) for line in lines]
     good = [fields for fields in split if not isinstance(fields, Damage) and len(fields) == 2]
 
-    text = text_of(b"\n".join(lines) + b"\n", blank_after=True)
+    text = text_of(b"\n".join(lines) + b"\n", **dialect)
 
     assert rows_of(text) == [tuple(field.decode() for field in fields) for fields in good]
     assert text.read == sum(line != b"" for line in lines)
+
+
+spaced_fields = st.lists(
+    st.sampled_from([b"a", b"", b'""', b'"a, b"', b'"a ""b"""', b" x", b'" y"', b'"', b' "z"']), min_size=1, max_size=3
+)
+escaped_fields = st.lists(
+    st.sampled_from([b"a", b"", b"\\N", rb"a\,b", b'"c"', rb'"\"d"', rb'"e\f"', rb"g\\", b"h\\", b'"i""j"', rb'"k\\"']),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(
+    records=st.lists(st.tuples(spaced_fields, st.sampled_from([b", ", b", ", b",", b",  "])), min_size=1, max_size=6)
+)
+@example(records=[([b'"a, b"', b'"c"'], b", "), ([b"d", b'"e"'], b", ")])
+@example(records=[([b"a", b"b"], b",  "), ([b"c", b""], b", ")])
+def test_a_blank_after_a_delimiter_is_no_data(records):
+    """Nor is it looked for inside of quotes."""
+    check_read_one_by_one([between.join(record) for record, between in records], blank_after=True)
+
+
+@pytest.mark.parametrize("quote", ['"', ""])
+@given(records=st.lists(escaped_fields, min_size=1, max_size=6))
+@example(records=[[b"\\N", b'"c"'], [b'"e\\f"', b"a"]])
+@example(records=[[b"a", b"h\\"], [b"a", b"b"]])
+def test_a_backslash_is_data_before_anything_else(quote, records):
+    """And a delimiter or a quote behind one is data."""
+    check_read_one_by_one([b",".join(record) for record in records], escape="backslash", quote=quote)
+
+
+def test_backslashes_that_are_data_take_no_record_by_itself(monkeypatch):
+    r"""MySQL writes \N for each value that is not there."""
+    monkeypatch.setattr("trunkline.framing.scanning.split_record", None)
+    monkeypatch.setattr("trunkline.extraction.split_record", None)
+    damaged = b'\\N,"C:\\temp"\n"c","d\n\\N,b\n'
+
+    assert rows_of(text_of(damaged, escape="backslash")) == [("\\N", "C:\\temp"), ("\\N", "b")]
 
 
 def test_blanks_after_delimiters_take_no_record_by_itself(monkeypatch):

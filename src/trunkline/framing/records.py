@@ -124,7 +124,7 @@ class _Grammar:
         if text is None:
             text = match["plain"]
         if self._escaped is not None:
-            return self._escaped.sub(rb"\1", text)
+            return self._escaped.sub(rb"\1", text) if b"\\" in text else text
         if is_quoted and self._written:
             return text.replace(self._written, self._meant)
         return text

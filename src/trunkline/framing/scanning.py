@@ -121,7 +121,7 @@ def is_plain(data: bytes, dialect: ResolvedDialect) -> bool:
     decoded, and no line near the greatest length.  A reader that counts fields and lines needs no `scan` then.  False
     does not mean the contrary.
     """
-    if dialect.escape == "backslash":
+    if dialect.escape == "backslash" and _has_escapes(data, dialect):
         return False
     if b"\0" in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return False
@@ -150,6 +150,15 @@ def _lines_of_whole_fields(dialect: ResolvedDialect) -> str:
     field = rf"(?:{quote}(?:[^{quote}\n]{doubled})*{quote}|[^{quote}{delimiter}\n]*)"
     blank = " ?" if dialect.blank_after else ""
     return rf"\A(?:{field}(?:{delimiter}{blank}|\r?\n))*{field}\z"
+
+
+def _has_escapes(data: bytes, dialect: ResolvedDialect) -> bool:
+    return any(bytes((_BACKSLASH, byte)) in data for byte in _escapable(dialect))
+
+
+def _escapable(dialect: ResolvedDialect) -> bytes:
+    """Return the bytes before which a backslash is more than data."""
+    return bytes((ord(dialect.delimiter), _BACKSLASH)) + dialect.quote.encode()
 
 
 def without_blanks(data: bytes, dialect: ResolvedDialect) -> bytes:
@@ -342,8 +351,13 @@ def _judge_one_by_one(
     widths: npt.NDArray[np.int32],
     slow: Mask,
 ) -> None:
-    """Judge lines by themselves where a backslash says what the byte after it means."""
-    for line in np.unique(_lines_of(marks.starts, np.flatnonzero(marks.bytes == _BACKSLASH))).tolist():
+    """Judge lines by themselves where a backslash says what the byte after it means; elsewhere it is data."""
+    if not _has_escapes(data, dialect):
+        return
+    backslashes = np.flatnonzero(marks.bytes == _BACKSLASH)
+    following = marks.bytes[np.minimum(backslashes + 1, len(data) - 1)]  # behind the last byte: the backslash itself
+    escapes = backslashes[np.isin(following, np.frombuffer(_escapable(dialect), dtype=np.uint8))]
+    for line in np.unique(_lines_of(marks.starts, escapes)).tolist():
         fields = split_record(data[marks.starts[line] : marks.ends[line]], dialect)
         slow[line] = True
         if isinstance(fields, Damage):
