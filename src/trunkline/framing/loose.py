@@ -54,6 +54,8 @@ def split_loosely(record: bytes, dialect: ResolvedDialect, width: int) -> list[b
 def _last_parts(parts: list[bytes], quote: bytes, inside: int) -> list[int] | None:
     """Return the last part of each field, if there is one way only to leave *inside* delimiters within fields."""
     odd = [part.count(quote) % 2 for part in parts]
+    if not inside:  # as in most records: each part is a field
+        return None if any(odd) else list(range(len(parts)))
     begins, ends = [part.startswith(quote) for part in parts], [part.endswith(quote) for part in parts]
     count = len(parts)
     ways = [[0] * (inside + 1) for _ in range(count + 1)]
