@@ -1,9 +1,11 @@
 """The watchdog calls what is late, once, and nothing else."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from trunkline.cache import watchdog
 from trunkline.cache.watchdog import Watchdog
 
 LONG_S = 60.0
@@ -57,9 +59,20 @@ def test_it_goes_on_after_its_thread_has_ended():
             assert not thread.is_alive()
 
 
-def test_an_error_within_goes_through():
+def test_an_error_within_goes_through(monkeypatch):
     """What is watched may fail; it is not watched any more then."""
-    dog, calls = Watchdog(), []
-    with pytest.raises(KeyError), dog.watch(0.01, lambda: calls.append(1)):
-        raise KeyError
+    now = [0.0]  # however long the test itself takes
+    monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    dog, calls, others, own = Watchdog(), [], set(threading.enumerate()), set()
+
+    def fail():
+        with dog.watch(0.01, lambda: calls.append(1)):
+            own.update(threading.enumerate())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    now[0] = 1.0
+    for thread in own - others:
+        thread.join(LONG_S)
     assert calls == []
