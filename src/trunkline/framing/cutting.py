@@ -194,7 +194,9 @@ def _reading_identity(header: tuple[str, ...], dialect: ResolvedDialect) -> byte
 def _later_facts(dialect: ResolvedDialect) -> list[object]:
     """Return what came later, and only where it is not usual, so that blocks without keep their identity."""
     stray_quotes = "stray quotes" if dialect.stray_quotes == "keep" else ""
-    return [each for each in (dialect.not_records, dialect.blank_after, stray_quotes) if each]
+    # An escaped quote in a record without a delimiter was taken for damage once.
+    escaped = "escaped" if dialect.blank_after and dialect.escape == "backslash" else ""
+    return [each for each in (dialect.not_records, dialect.blank_after, stray_quotes, escaped) if each]
 
 
 def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
