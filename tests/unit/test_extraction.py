@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import tracemalloc
 
 import pandas as pd
 import pyarrow as pa
@@ -246,6 +248,20 @@ def test_long_records_are_read_slowly_and_whole():
     long = "x" * (MAX_RECORD_BYTES - 2)
 
     assert [("a", "b"), ("c", long), ("d", "e")][1] == rows_of(text_of(f"a,b\nc,{long}\nd,e\n".encode()))[1]
+
+
+def test_nothing_of_a_block_stays_in_memory():
+    """Where line ends are CRs, its first line is the block."""
+    records = b'"1,2",a\r' * 100_000
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            extract_block(block_of(b'"open,a\r' + records), ("first", "second"), ResolvedDialect())
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < len(records)
+    finally:
+        tracemalloc.stop()
 
 
 def test_ten_thousand_columns_are_read():

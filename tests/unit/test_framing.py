@@ -173,7 +173,7 @@ def test_an_end_that_what_follows_makes_another_is_looked_for_again(dialect, fol
 
 
 few_fields = st.lists(
-    st.sampled_from([b"a", b"", b'"a,b"', b'"', b" ", b"\\,", b"#", b'"a""b"']), min_size=1, max_size=3
+    st.sampled_from([b"a", b"", b'"a,b"', b'"', b" ", b"\\,", b"#", b'"a""b"', b"\xe9", b"b\0"]), min_size=1, max_size=3
 )
 
 

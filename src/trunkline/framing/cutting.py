@@ -382,6 +382,8 @@ def _line_widths(lines: Sequence[bytes], dialect: ResolvedDialect) -> list[int]:
     from trunkline.framing.scanning import Outcome, scan
 
     found = scan(b"\n".join(lines), dialect, 0)  # all have too many, but for those that are damaged
+    if ((found.outcomes == Outcome.BAD_ENCODING) | (found.outcomes == Outcome.NUL_BYTE)).any():
+        return list(_record_widths(lines, dialect))  # such records are rejects, and as wide as the others
     widths: list[int] = found.widths[found.outcomes == Outcome.TOO_MANY_FIELDS].tolist()
     return widths
 

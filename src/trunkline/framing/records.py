@@ -60,7 +60,6 @@ def split_record(record: bytes, dialect: ResolvedDialect) -> list[bytes] | Damag
             position += 1
 
 
-@lru_cache(maxsize=2048)
 def sampled_fields(record: bytes, grammar: ResolvedDialect) -> tuple[str, ...] | Damage:
     """
     Return what `split_record` does as text, of the first lines of a source, which one layout after the other asks for.
@@ -69,15 +68,23 @@ def sampled_fields(record: bytes, grammar: ResolvedDialect) -> tuple[str, ...] |
         record: The record without its line end.
         grammar: What a dialect has as `grammar`, so that those that split alike ask for the same.
     """
+    return _remembered(record, grammar) if len(record) <= _MOST_REMEMBERED else _as_text(record, grammar)
+
+
+def _as_text(record: bytes, grammar: ResolvedDialect) -> tuple[str, ...] | Damage:
     fields = split_record(record, grammar)
     return fields if isinstance(fields, Damage) else tuple([field.decode("utf-8", "replace") for field in fields])
+
+
+_remembered = lru_cache(maxsize=2048)(_as_text)
+_MOST_REMEMBERED = 4 * 1024  # bytes; longer records are rare, and would need memory for as long as the process lives
 
 
 def width_of(record: bytes, delimiter: bytes, quote: bytes, dialect: ResolvedDialect) -> int:
     """Return how many fields `split_record` finds, 0 where it finds damage; the marks are those of *dialect*."""
     if is_plain(record, quote, dialect.escape) and not dialect.blank_after:
         return record.count(delimiter) + 1
-    fields = sampled_fields(record, dialect.grammar)
+    fields = split_record(record, dialect)
     return 0 if isinstance(fields, Damage) else len(fields)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from trunkline.framing.records import is_plain, width_of
+from trunkline.framing.records import Damage, is_plain, sampled_fields
 
 if TYPE_CHECKING:
     from trunkline.framing.dialect import Escape, ResolvedDialect
@@ -176,7 +176,9 @@ class _Reading:
             return [1] * len(self.lines)
         if is_plain(text, marks[1], self.dialect.escape) and not self.dialect.blank_after:
             return [line.count(marks[0]) + 1 for line in self.lines]
-        return [width_of(line, *marks, self.dialect) for line in self.lines]
+        grammar = self.dialect.grammar
+        fields = (sampled_fields(line, grammar) for line in self.lines)
+        return [0 if isinstance(each, Damage) else len(each) for each in fields]
 
     @cached_property
     def usual(self) -> int:
