@@ -20,6 +20,7 @@ from trunkline.loads l where id = (select id from load)
 union all
 select count(*), sum(duration_s) from customer_call_logs where load_id = (select id from load)
 """
+SCANS = "select seq_scan from pg_stat_user_tables where relname ~ '^customer_call_logs'"
 COMPARED = "select count(compared_with), count(*) filter (where all_new), count(*) from trunkline.staged"
 
 
@@ -189,6 +190,24 @@ def test_a_table_without_partitions_is_compared_as_well(database_url, tmp_path, 
     assert merged == []
     assert counts_of(database_url, books) == ("loaded", 150, 150, 0, 2)
     check_books(database_url)
+
+
+@pytest.mark.parametrize("partition", ["day", "none"])
+def test_calls_that_come_into_a_table_that_was_analyzed_empty_are_not_looked_for(database_url, tmp_path, partition):
+    """The planner would go through the table once for each, and find what it has just inserted."""
+    layout = tmp_path / "own.toml"
+    layout.write_text(f'extends = "customer_call_logs"\nname = "customer_call_logs"\npartition = "{partition}"\n')
+    path = write_log(tmp_path / "there.csv", [*THERE, THERE[0], record(7, day=1, cost="9.00")])
+    (first,) = run_on(database_url, path, layout=str(layout))
+    for harm in ("truncate customer_call_logs", "analyze customer_call_logs"):
+        execute(database_url, harm)
+    seen = sum(count for (count,) in execute(database_url, SCANS))
+    (books,) = run_on(database_url, path, layout=str(layout))
+
+    assert sum(count for (count,) in execute(database_url, SCANS)) - seen < len(THERE)
+    assert counts_of(database_url, books) == counts_of(database_url, first) == ("loaded", 300, 1, 1, 1)
+    by_books, by_calls = execute(database_url, OWN, [books.load_id])
+    assert by_books == by_calls
 
 
 def test_what_was_compared_and_not_published_is_taken_up(database_url, tmp_path, there, monkeypatch, merged):

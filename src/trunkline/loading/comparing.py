@@ -91,6 +91,13 @@ def _values(table: CallTable) -> dict[str, sql.Composable]:
     }
 
 
+def has_calls_within(cursor: Cursor, twins: Mapping[str, sql.Composable]) -> bool:
+    """Return whether the call table has any call that could be one of those staged."""
+    cursor.execute(query("has_calls_within", table=twins["table"], bounds=twins["bounds"]))
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
 def _has_any(cursor: Cursor, relation: sql.Identifier) -> bool:
     cursor.execute(query("has_any", relation=relation))
     row = cursor.fetchone()

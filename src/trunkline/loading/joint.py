@@ -35,13 +35,13 @@ from trunkline.database.connection import LockSpace
 from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError
 from trunkline.loading.catalog import Partition, first_days, is_replicated, partitions_of, relations_of
-from trunkline.loading.expressions import named_measures, summed
-from trunkline.loading.publishing import add_partition, attach
+from trunkline.loading.expressions import summed
+from trunkline.loading.publishing import add_partition, attach, merge_all
 from trunkline.loading.sealing import analyze, index, mark_sealed, watch
 from trunkline.loading.stage import Stage, seal_rest
 from trunkline.loading.staged_tables import StagedTable, aside_table, drop_stage, staged_tables
 from trunkline.loading.staging import copy_rows, in_runs
-from trunkline.loading.tables import CallTable, identifiers
+from trunkline.loading.tables import CallTable
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -160,22 +160,8 @@ def _place(
     numbers = attach(cursor, table, owner, [tables[start] for start in new])
     attached = {start: {number} for start, number in zip(new, numbers, strict=True)}
     for start in tables.keys() - attached.keys():
-        _merge(cursor, table, tables[start])
+        merge_all(cursor, table, tables[start])
     return there | attached
-
-
-def _merge(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
-    cursor.execute(query("drop_sums"), {"relation": staged.relation})
-    cursor.execute(
-        query(
-            "merge_joint",
-            staged=staged.identifier,
-            table=table.identifier,
-            columns=identifiers(table.columns),
-            sums=named_measures(table),
-        ),
-        {"relation": staged.relation},
-    )
 
 
 def _write_books(

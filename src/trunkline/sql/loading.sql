@@ -388,6 +388,10 @@ where {which}
 -- Whether a table has rows.
 select exists (select from {relation})
 
+-- name: has_calls_within
+-- Whether the call table has calls within these bounds.
+select exists (select from {table} k where {bounds})
+
 -- name: compare_repeats
 -- What came more than once in the source is compared with the call table's call, where it has one, not with its like.
 update {aside} a set
@@ -499,8 +503,8 @@ select %(load_id)s, %(relation)s, currency, count(*), coalesce(sum(duration_s), 
 from added
 group by currency
 
--- name: merge_joint
--- Insert staged calls of several loads, none of which the call table may have, and sum what was inserted.
+-- name: merge_all
+-- Insert staged calls, of one load or several, none of which the call table may have, and sum what was inserted.
 with added as (
     insert into {table} ({columns}) select {columns} from {staged} returning load_id, {sums}
 )
