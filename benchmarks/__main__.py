@@ -27,7 +27,8 @@ from benchmarks.workbench import Sizes, Workbench
 ROOT = Path(__file__).parents[1]
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 PAGE, CHART = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "img" / "benchmarks.svg"
-RESULTS = ROOT / "build" / "benchmarks.json"
+RESULTS, PUBLISHED = ROOT / "build" / "benchmarks.json", ROOT / "docs" / "benchmarks.json"
+"""What was measured last, and what the page was made of."""
 RECORDS, LONG_RECORDS = 2_000_000, 20_000_000
 QUICK_GOALS, QUICK_RECORDS = "P1,P1b,P2,P6,P7", 500_000
 MINUTES, QUICK_MINUTES = 60, 1.5
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     goals = goals_of(options.only.split(",")) if options.only else tuple(GOALS)
     if options.render:
-        measured = Measurements.load(RESULTS)
+        measured = _last()
         _write(measured)
     else:
         try:
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace, goals: Sequence[Goal]) -> Measurements:
     wanted = {need for goal in goals for need in goal.needs} if options.only else None
     measured = Measurements()
-    results = dict(Measurements.load(RESULTS).experiments) if options.add and RESULTS.exists() else {}
+    results = dict(_last().experiments) if options.add else {}
     with _folder(options.keep) as folder:
         environ = _environ(folder)
         with open_servers(folder / "servers", environ, options.database_url) as servers:
@@ -96,6 +97,14 @@ def _measure(options: argparse.Namespace, goals: Sequence[Goal]) -> Measurements
     if options.write:
         _write(measured)
     return measured
+
+
+def _last() -> Measurements:
+    """Return what was measured last in this checkout, or else what is published."""
+    for results in (RESULTS, PUBLISHED):
+        if results.exists():
+            return Measurements.load(results)
+    return Measurements()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -150,10 +159,12 @@ def _folder(kept: Path | None) -> Iterator[Path]:
 
 
 def _write(measured: Measurements) -> None:
-    """Write the page and its chart."""
+    """Write the page, its chart, and the values of all runs."""
     PAGE.write_text(page(measured), encoding="utf-8")
+    measured.save(PUBLISHED)
     bars = chart(measured)
     if bars:
+        RESULTS.parent.mkdir(exist_ok=True)
         data = RESULTS.with_name("chart.json")
         data.write_text(json.dumps(bars), encoding="utf-8")
         run_program([PEERS_PYTHON, ROOT / "benchmarks" / "chart.py", CHART], os.environ, stdin=data)
