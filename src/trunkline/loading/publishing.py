@@ -374,8 +374,8 @@ def _merge(
 ) -> int:
     """Insert the calls that the call table does not have; return how many it had replaced."""
     twins = twins_of_staged(table, load.load_id, staged)
-    # The planner takes a table that it knows to be empty for one that stays so, and would go through all that is inserted
-    # meanwhile once for each call.
+    # The planner takes a table that it knows to be empty for one that stays so, and would go through all that is
+    # inserted meanwhile once for each call.
     if not has_calls_within(cursor, twins):
         merge_all(cursor, table, staged)
         return 0
