@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 query = Queries("loading")
 
-_ALL, _DIFFERING = sql.SQL("true"), sql.SQL("differs")
+ALL, _DIFFERING = sql.SQL("true"), sql.SQL("differs")
 
 
 def twins_of(
@@ -59,7 +59,7 @@ def compare(
     cursor: Cursor, table: CallTable, twins: dict[str, sql.Composable], *, repeats: sql.Identifier, on_conflict: str
 ) -> None:
     """Note the staged calls whose key the call table has already, and what that means for their repeats."""
-    which = sql.SQL("not differs") if on_conflict == "replace" else _ALL
+    which = sql.SQL("not differs") if on_conflict == "replace" else ALL
     _note_twins(cursor, table, twins, which, on_conflict=on_conflict)
     compare_repeats(cursor, table, twins, repeats=repeats, on_conflict=on_conflict)
 
@@ -77,7 +77,7 @@ def compare_repeats(
     cursor: Cursor, table: CallTable, twins: dict[str, sql.Composable], *, repeats: sql.Identifier, on_conflict: str
 ) -> None:
     """Compare what came more than once in the source with the call table's call, where it has one."""
-    if on_conflict != "replace" and _has_any(cursor, repeats):
+    if on_conflict != "replace" and has_any(cursor, repeats):
         cursor.execute(
             query("compare_repeats", repeats=repeats, **twins, **_values(table)),
             {"on_conflict": on_conflict},
@@ -91,15 +91,9 @@ def _values(table: CallTable) -> dict[str, sql.Composable]:
     }
 
 
-def has_calls_within(cursor: Cursor, twins: Mapping[str, sql.Composable]) -> bool:
-    """Return whether the call table has any call that could be one of those staged."""
-    cursor.execute(query("has_calls_within", table=twins["table"], bounds=twins["bounds"]))
-    row = cursor.fetchone()
-    return bool(row and row[0])
-
-
-def _has_any(cursor: Cursor, relation: sql.Identifier) -> bool:
-    cursor.execute(query("has_any", relation=relation))
+def has_any(cursor: Cursor, relation: sql.Identifier, bounds: sql.Composable = ALL) -> bool:
+    """Return whether a table has any row, or any within *bounds* on ``k``."""
+    cursor.execute(query("has_any", relation=relation, bounds=bounds))
     row = cursor.fetchone()
     return bool(row and row[0])
 
@@ -161,12 +155,14 @@ def insert_compared(cursor: Cursor, table: CallTable, load_id: int, compared: Se
     """
     inserted = 0
     for staged in compared:
+        twins = twins_of_staged(table, load_id, staged)
         cursor.execute(
             query(
-                "insert_all" if staged.all_new else "insert_new",
-                **twins_of_staged(table, load_id, staged),
+                "insert_staged",
+                **twins,
                 columns=identifiers(table.columns),
                 s_columns=identifiers(table.columns, "s"),
+                which=ALL if staged.all_new else query("is_new", **twins),
             )
         )
         inserted += cursor.rowcount

@@ -36,7 +36,7 @@ from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError
 from trunkline.loading.catalog import Partition, first_days, is_replicated, partitions_of, relations_of
 from trunkline.loading.expressions import summed
-from trunkline.loading.publishing import add_partition, attach, merge_all
+from trunkline.loading.publishing import add_partition, attach, merge_staged
 from trunkline.loading.sealing import analyze, index, mark_sealed, watch
 from trunkline.loading.stage import Stage, seal_rest
 from trunkline.loading.staged_tables import StagedTable, aside_table, drop_stage, staged_tables
@@ -160,7 +160,7 @@ def _place(
     numbers = attach(cursor, table, owner, [tables[start] for start in new])
     attached = {start: {number} for start, number in zip(new, numbers, strict=True)}
     for start in tables.keys() - attached.keys():
-        merge_all(cursor, table, tables[start])
+        merge_staged(cursor, table, tables[start])
     return there | attached
 
 

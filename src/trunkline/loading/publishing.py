@@ -36,12 +36,13 @@ from trunkline.database.queries import Queries
 from trunkline.errors import DatabaseBusyError, DatabaseError, RefusedError
 from trunkline.loading.catalog import is_replicated, oid_of, partitions_of, relations_of
 from trunkline.loading.comparing import (
+    ALL,
     compare,
     compare_repeats,
     compared_calls,
     count_twins,
     forget_comparison,
-    has_calls_within,
+    has_any,
     insert_compared,
     states_of,
     twins_of_staged,
@@ -374,42 +375,33 @@ def _merge(
 ) -> int:
     """Insert the calls that the call table does not have; return how many it had replaced."""
     twins = twins_of_staged(table, load.load_id, staged)
-    # The planner takes a table that it knows to be empty for one that stays so, and would go through all that is
-    # inserted meanwhile once for each call.
-    if not has_calls_within(cursor, twins):
-        merge_all(cursor, table, staged)
-        return 0
-    compare(cursor, table, twins, repeats=repeats_table(load.load_id), on_conflict=on_conflict)
+    which: sql.Composable = ALL
     replaced = 0
-    if on_conflict == "replace":
-        forget_replaced(cursor, sequence, twins, event_time=table.event_time)
-        cursor.execute(query("replace_calls", **twins))
-        replaced, relations = _counted(cursor)
-        _forget(cursor, load, relations)
-    names = {"load_id": load.load_id, "relation": staged.relation}
-    cursor.execute(query("drop_sums"), names)
-    cursor.execute(
-        query(
-            "merge_staged",
-            **twins,
-            columns=identifiers(table.columns),
-            s_columns=identifiers(table.columns, "s"),
-            sums=named_measures(table),
-        ),
-        names,
-    )
+    # Nothing is looked for where there is no call: the planner takes a table that it knows to be empty for one that
+    # stays so, and would go through all that is inserted meanwhile once for each call.
+    if has_any(cursor, table.identifier, twins["bounds"]):
+        which = query("is_new", **twins)
+        compare(cursor, table, twins, repeats=repeats_table(load.load_id), on_conflict=on_conflict)
+        if on_conflict == "replace":
+            forget_replaced(cursor, sequence, twins, event_time=table.event_time)
+            cursor.execute(query("replace_calls", **twins))
+            replaced, relations = _counted(cursor)
+            _forget(cursor, load, relations)
+    merge_staged(cursor, table, staged, which)
     return replaced
 
 
-def merge_all(cursor: Cursor, table: CallTable, staged: StagedTable) -> None:
-    """Insert the calls of a staged table, of one load or several, none of which the call table may have."""
+def merge_staged(cursor: Cursor, table: CallTable, staged: StagedTable, which: sql.Composable = ALL) -> None:
+    """Insert the calls ``s`` of a staged table, all or *which* of them; the sums are of what was inserted."""
     cursor.execute(query("drop_sums"), {"relation": staged.relation})
     cursor.execute(
         query(
-            "merge_all",
+            "merge_staged",
             staged=staged.identifier,
             table=table.identifier,
             columns=identifiers(table.columns),
+            s_columns=identifiers(table.columns, "s"),
+            which=which,
             sums=named_measures(table),
         ),
         {"relation": staged.relation},

@@ -385,12 +385,8 @@ from (
 where {which}
 
 -- name: has_any
--- Whether a table has rows.
-select exists (select from {relation})
-
--- name: has_calls_within
--- Whether the call table has calls within these bounds.
-select exists (select from {table} k where {bounds})
+-- Whether a table has rows within these bounds.
+select exists (select from {relation} k where {bounds})
 
 -- name: compare_repeats
 -- What came more than once in the source is compared with the call table's call, where it has one, not with its like.
@@ -465,15 +461,15 @@ select coalesce(sum(twins), 0), coalesce(sum(differing), 0) from compared
 -- How many calls of a load's compared tables were there already, with equal values.
 select coalesce(sum(calls), 0) from trunkline.staged_twins where load_id = %(load_id)s
 
--- name: insert_all
--- Insert staged calls none of which the call table has.
-insert into {table} ({columns}) select {columns} from {staged}
+-- name: is_new
+-- Of a staged call: whether the call table does not have it.
+not exists (select from {table} k where {same_key} and {bounds})
 
--- name: insert_new
--- Insert the staged calls that the call table does not have.
+-- name: insert_staged
+-- Insert staged calls.
 insert into {table} ({columns})
 select {s_columns} from {staged} s
-where not exists (select from {table} k where {same_key} and {bounds})
+where {which}
 
 -- name: new_calls
 -- How many calls of these staged tables are new, as far as they were compared.
@@ -490,23 +486,13 @@ delete from trunkline.staged_sums where relation = %(relation)s
 delete from {aside} a using {staged} s where not a.in_source and a.source_line = s.source_line
 
 -- name: merge_staged
--- Insert the staged calls that the call table does not have, and sum what was inserted.  What is set aside would say it,
--- too, but that of all partitions is in one table, which each of them would have to go through.
+-- Insert staged calls, of one load or several, and sum what was inserted.  What is set aside would say it, too, but that
+-- of all partitions is in one table, which each of them would have to go through.
 with added as (
     insert into {table} ({columns})
     select {s_columns} from {staged} s
-    where not exists (select from {table} k where {same_key} and {bounds})
-    returning {sums}
-)
-insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
-select %(load_id)s, %(relation)s, currency, count(*), coalesce(sum(duration_s), 0), coalesce(sum(cost), 0)
-from added
-group by currency
-
--- name: merge_all
--- Insert staged calls, of one load or several, none of which the call table may have, and sum what was inserted.
-with added as (
-    insert into {table} ({columns}) select {columns} from {staged} returning load_id, {sums}
+    where {which}
+    returning load_id, {sums}
 )
 insert into trunkline.staged_sums (load_id, relation, currency, calls, duration_s, cost)
 select load_id, %(relation)s, currency, count(*), coalesce(sum(duration_s), 0), coalesce(sum(cost), 0)
